@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Breaking layouts: what an operation does that takes blocks away from a file
+ * while a device may be writing to them.
+ *
+ * layout_break_begin() and layout_break_end() bracket such an operation.  Begin
+ * lists a break, tells the holders of pins in the range, kills those who agreed
+ * to it when they have not let go at their deadline, and returns when no pin
+ * stands in the range.  fs/layout_escalate.c tells, kills and waits.
+ *
+ * Invariants:
+ *
+ * - While a break is listed, no pin can enter its range.  So there is no window
+ *   between "no pins" and the filesystem's own locks.
+ * - Begin waits with no inode lock and no freeze protection held: the holder
+ *   may need either to let go.
+ * - An operation that is refused leaves no trace.
+ *
+ * Begin, the operation of holder H and the breaker B in time:
+ *
+ *   B  list break      tell H               sleep        woken: operate, end
+ *   H           (new pins: EAGAIN)  signal  unpin last
+ */
+#include <linux/cred.h>
+#include <linux/pid.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+
+#include "layout_internal.h"
+
+/* How long an abandoned break is remembered after its deadline, and without. */
+#define LAYOUT_ABANDONED_AFTER_DEADLINE_NS	(5 * NSEC_PER_SEC)
+#define LAYOUT_ABANDONED_NO_DEADLINE_NS		(60 * NSEC_PER_SEC)
+/* Abandoned breaks remembered per file. */
+#define LAYOUT_ABANDONED_MAX			16
+
+/**
+ * struct layout_break_reason - what breaks layouts, and how far it may go
+ * @name:      spelling in reports
+ * @escalates: holders are told and in the end killed; otherwise the operation
+ *             is refused
+ */
+struct layout_break_reason {
+	const char *name;
+	bool escalates;
+};
+
+static const struct layout_break_reason layout_break_reasons[] = {
+	[LAYOUT_BREAK_TRUNCATE]		= { "truncate", true },
+	[LAYOUT_BREAK_PUNCH_HOLE]	= { "punch_hole", true },
+	[LAYOUT_BREAK_ZERO_RANGE]	= { "zero_range", true },
+	[LAYOUT_BREAK_COLLAPSE_RANGE]	= { "collapse_range", true },
+	[LAYOUT_BREAK_INSERT_RANGE]	= { "insert_range", true },
+	[LAYOUT_BREAK_CLONE]		= { "clone", false },
+	[LAYOUT_BREAK_DEDUPE]		= { "dedupe", false },
+	[LAYOUT_BREAK_EXCHANGE]		= { "exchange", false },
+	[LAYOUT_BREAK_ATTR]		= { "attr", false },
+	[LAYOUT_BREAK_DEVICE]		= { "device", true },
+};
+
+/**
+ * layout_break_name - spelling of the reason for a break
+ * @brk: the break
+ *
+ * Context: Any.
+ * Return: The spelling.
+ */
+const char *layout_break_name(const struct layout_break *brk)
+{
+	return layout_break_reasons[brk->lb_reason].name;
+}
+
+static bool layout_break_escalates(const struct layout_break *brk)
+{
+	return layout_break_reasons[brk->lb_reason].escalates;
+}
+
+static pgoff_t layout_last_page(loff_t end)
+{
+	return end == LLONG_MAX ? ULONG_MAX : (end - 1) >> PAGE_SHIFT;
+}
+
+static struct layout_break *layout_break_alloc(struct layout_context *lc,
+					       loff_t start, loff_t end,
+					       unsigned int reason,
+					       unsigned int max_told)
+{
+	struct layout_break *brk;
+
+	brk = kzalloc(struct_size(brk, lb_told, max_told), GFP_KERNEL_ACCOUNT);
+	if (!brk)
+		return NULL;
+	brk->lb_max_told = max_told;
+	brk->lb_context = lc;
+	brk->lb_first = start >> PAGE_SHIFT;
+	brk->lb_last = layout_last_page(end);
+	brk->lb_reason = reason;
+	brk->lb_breaker = get_pid(task_tgid(current));
+	brk->lb_uid = current_uid();
+	return brk;
+}
+
+/**
+ * layout_break_free - free a break
+ * @brk: a break that is not listed, or whose list goes too
+ *
+ * Context: Any.
+ */
+void layout_break_free(struct layout_break *brk)
+{
+	put_pid(brk->lb_breaker);
+	kfree(brk);
+}
+
+/* Forget abandoned breaks whose time has come. */
+static void layout_break_reap_locked(struct layout_context *lc, u64 now)
+{
+	struct layout_break *brk, *next;
+
+	layout_context_assert_held(lc);
+	list_for_each_entry_safe(brk, next, &lc->lc_breaks, lb_list) {
+		if (layout_break_expired(brk, now)) {
+			list_del(&brk->lb_list);
+			layout_break_free(brk);
+		}
+	}
+}
+
+/**
+ * layout_break_pending_locked - is a break pending on a range?
+ * @lc:    layout state of the inode
+ * @first: first page
+ * @last:  last page
+ *
+ * Context: flc_lock is held.
+ * Return: true if it is: no pin may enter the range.
+ */
+bool layout_break_pending_locked(struct layout_context *lc, pgoff_t first,
+				 pgoff_t last)
+{
+	struct layout_break *brk;
+	u64 now;
+
+	layout_context_assert_held(lc);
+	if (list_empty(&lc->lc_breaks))
+		return false;
+	now = ktime_get_ns();
+	list_for_each_entry(brk, &lc->lc_breaks, lb_list)
+		if (layout_break_overlaps(brk, first, last) &&
+		    !layout_break_expired(brk, now))
+			return true;
+	return false;
+}
+
+/**
+ * layout_break_wake_locked - wake the breakers whose range has become free
+ * @lc:    layout state of the inode
+ * @first: first page of a range from which a pin has gone
+ * @last:  its last page
+ *
+ * Context: flc_lock is held.
+ */
+void layout_break_wake_locked(struct layout_context *lc, pgoff_t first,
+			      pgoff_t last)
+{
+	struct layout_break *brk;
+
+	layout_context_assert_held(lc);
+	list_for_each_entry(brk, &lc->lc_breaks, lb_list) {
+		if (layout_break_overlaps(brk, first, last) &&
+		    !interval_tree_iter_first(&lc->lc_pins, brk->lb_first,
+					      brk->lb_last)) {
+			wake_up_all(&lc->lc_wait);
+			return;
+		}
+	}
+}
+
+/**
+ * layout_break_forget_lease_locked - no break refers to a lease any more
+ * @lease: the lease
+ *
+ * Context: flc_lock is held.
+ */
+void layout_break_forget_lease_locked(struct layout_lease *lease)
+{
+	struct layout_context *lc = lease->ll_context;
+	struct layout_break *brk;
+	struct layout_told *told;
+
+	layout_context_assert_held(lc);
+	list_for_each_entry(brk, &lc->lc_breaks, lb_list) {
+		told = layout_told_find(brk, lease);
+		if (told)
+			told->lt_lease = NULL;
+	}
+}
+
+/**
+ * layout_break_told_locked - the oldest pending break that has told a lease
+ * @lease: the lease
+ * @toldp: receives what the break has on the lease
+ *
+ * Context: flc_lock is held.
+ * Return: The break, or NULL.
+ */
+struct layout_break *layout_break_told_locked(struct layout_lease *lease,
+					      struct layout_told **toldp)
+{
+	struct layout_context *lc = lease->ll_context;
+	struct layout_break *brk;
+	u64 now = ktime_get_ns();
+
+	layout_context_assert_held(lc);
+	list_for_each_entry(brk, &lc->lc_breaks, lb_list) {
+		if (layout_break_expired(brk, now))
+			continue;
+		*toldp = layout_told_find(brk, lease);
+		if (*toldp)
+			return brk;
+	}
+	return NULL;
+}
+
+/*
+ * May the operation go ahead at all?  -EDEADLK and -ETXTBSY leave no trace.
+ * Pins that are not settled decide nothing: once @brk is listed they either
+ * turn out to lie outside its range or are undone.
+ */
+static int layout_break_admit_locked(struct layout_break *brk,
+				     unsigned int flags)
+{
+	struct layout_context *lc = brk->lb_context;
+	bool wins = layout_break_escalates(brk) &&
+		    !(flags & LAYOUT_BREAK_NOSTART);
+	struct layout_pin *pin = NULL;
+	struct layout_lease *lease;
+	int error = 0;
+
+	layout_context_assert_held(lc);
+	while ((pin = layout_pin_next(lc, pin, brk->lb_first, brk->lb_last))) {
+		if (wins && !pin->lp_settled)
+			continue;
+		if (pin->lp_lease->ll_holder == task_tgid(current))
+			return -EDEADLK;
+		if (!wins || layout_policy(lc->lc_inode) == LAYOUT_POLICY_DENY)
+			error = -ETXTBSY;
+	}
+	if (error || !(flags & LAYOUT_BREAK_NOSTART) ||
+	    !layout_break_escalates(brk))
+		return error;
+	list_for_each_entry(lease, &lc->lc_leases, ll_list)
+		if (layout_lease_plain_other(lease))
+			return -ETXTBSY;
+	return 0;
+}
+
+/* List @brk, and tell everybody whom it concerns. */
+static void layout_break_start_locked(struct layout_break *brk)
+{
+	struct layout_context *lc = brk->lb_context;
+
+	layout_context_assert_held(lc);
+	layout_break_reap_locked(lc, ktime_get_ns());
+	brk->lb_seq = ++lc->lc_break_seq;
+	list_add_tail(&brk->lb_list, &lc->lc_breaks);
+	if (layout_break_escalates(brk))
+		layout_break_tell_locked(brk);
+}
+
+/*
+ * The breaker goes away, the break stays for a while, so that the holder that
+ * is letting go finds it, and pins do not come back in between two attempts.
+ */
+static void layout_break_abandon(struct layout_break *brk)
+{
+	struct layout_context *lc = brk->lb_context;
+	struct layout_break *other, *oldest = NULL;
+	unsigned int nr_abandoned = 0;
+
+	spin_lock(&lc->lc_flctx->flc_lock);
+	brk->lb_expires = brk->lb_deadline ?
+		brk->lb_deadline + LAYOUT_ABANDONED_AFTER_DEADLINE_NS :
+		ktime_get_ns() + LAYOUT_ABANDONED_NO_DEADLINE_NS;
+	list_for_each_entry(other, &lc->lc_breaks, lb_list) {
+		if (!other->lb_expires)
+			continue;
+		nr_abandoned++;
+		if (!oldest)
+			oldest = other;
+	}
+	if (nr_abandoned > LAYOUT_ABANDONED_MAX)
+		list_del(&oldest->lb_list);
+	else
+		oldest = NULL;
+	spin_unlock(&lc->lc_flctx->flc_lock);
+	if (oldest)
+		layout_break_free(oldest);
+}
+
+/*
+ * List a break for the arguments of layout_break_begin(), unless refused.
+ * @blocked tells whether it has to wait.
+ */
+static int layout_break_list(struct layout_context *lc, loff_t start,
+			     loff_t end, unsigned int reason,
+			     unsigned int flags, struct layout_break **brkp,
+			     bool *blocked)
+{
+	unsigned int max_told = READ_ONCE(lc->lc_nr_leases);
+	struct layout_break *brk;
+	int error;
+
+	*blocked = false;
+	for (;;) {
+		brk = layout_break_alloc(lc, start, end, reason, max_told);
+		if (!brk)
+			return -ENOMEM;
+		spin_lock(&lc->lc_flctx->flc_lock);
+		if (lc->lc_nr_leases <= brk->lb_max_told)
+			break;
+		max_told = lc->lc_nr_leases;
+		spin_unlock(&lc->lc_flctx->flc_lock);
+		layout_break_free(brk);
+	}
+	error = layout_break_admit_locked(brk, flags);
+	if (!error) {
+		layout_break_start_locked(brk);
+		*blocked = layout_break_blocked_locked(brk);
+	}
+	spin_unlock(&lc->lc_flctx->flc_lock);
+	if (error)
+		layout_break_free(brk);
+	else
+		*brkp = brk;
+	return error;
+}
+
+/**
+ * layout_break_begin - open the bracket around a change of a file's layout
+ * @inode:  the inode
+ * @start:  first byte of the range; its whole page is meant
+ * @end:    one past the last byte, LLONG_MAX for "to the end, however large"
+ * @reason: LAYOUT_BREAK_*
+ * @flags:  enum layout_break_flags
+ * @brkp:   receives what to pass to layout_break_end(), NULL where there is
+ *          nothing to end
+ *
+ * Returns with no pin in the range, and none can enter it until the end of the
+ * bracket.  To be called after every check that needs no inode lock, so that an
+ * operation that is going to be refused breaks nothing; what was checked before
+ * may have changed on return.
+ *
+ * Context: Process context.  Sleeps, interruptibly and for as long as a pin
+ *          stands, if the reason escalates, else not at all.  No inode lock and
+ *          no freeze protection may be held if it does.
+ * Return: 0, -EDEADLK if a pin of the caller's own thread group is in the way,
+ *         -ETXTBSY if another's is and the policy, the reason or @flags do not
+ *         let the caller wait for it, -EWOULDBLOCK if @flags say so and the
+ *         break has been started, -ERESTARTSYS or -EINTR for a signal,
+ *         -ENOMEM.
+ */
+int layout_break_begin(struct inode *inode, loff_t start, loff_t end,
+		       unsigned int reason, unsigned int flags,
+		       struct layout_break **brkp)
+{
+	struct layout_context *lc = layout_context(inode);
+	struct layout_break *brk;
+	bool blocked;
+	int error;
+
+	*brkp = NULL;
+	if (!lc || layout_policy(inode) == LAYOUT_POLICY_OFF)
+		return 0;
+	/* nfsd and the like serve others, whom they would keep waiting. */
+	if (current->flags & PF_KTHREAD)
+		flags |= LAYOUT_BREAK_NOSTART;
+
+	error = layout_break_list(lc, start, end, reason, flags, &brk,
+				  &blocked);
+	if (error)
+		return error;
+	if (blocked)
+		error = flags & LAYOUT_BREAK_NONBLOCK ? -EWOULDBLOCK :
+							layout_break_wait(brk);
+	if (error)
+		layout_break_abandon(brk);
+	else
+		*brkp = brk;
+	return error;
+}
+
+/**
+ * __layout_break_end - layout_break_end() for a break that exists
+ * @brk: the break
+ *
+ * Context: Process context.
+ */
+void __layout_break_end(struct layout_break *brk)
+{
+	struct layout_context *lc = brk->lb_context;
+
+	spin_lock(&lc->lc_flctx->flc_lock);
+	list_del(&brk->lb_list);
+	spin_unlock(&lc->lc_flctx->flc_lock);
+	layout_break_free(brk);
+}
+
+/**
+ * __layout_break_check - layout_break_check() for an inode with layout state
+ * @inode: the inode
+ * @start: first byte
+ * @end:   one past the last byte, LLONG_MAX for "to the end, however large"
+ *
+ * Context: Process context, any lock of the filesystem may be held.
+ * Return: As layout_break_check().
+ */
+int __layout_break_check(struct inode *inode, loff_t start, loff_t end)
+{
+	struct layout_context *lc = layout_context(inode);
+	pgoff_t first = start >> PAGE_SHIFT;
+	pgoff_t last = layout_last_page(end);
+	struct layout_pin *pin = NULL;
+	int error = 0;
+
+	spin_lock(&lc->lc_flctx->flc_lock);
+	while ((pin = layout_pin_next(lc, pin, first, last))) {
+		error = -ETXTBSY;
+		if (pin->lp_lease->ll_holder == task_tgid(current)) {
+			error = -EDEADLK;
+			break;
+		}
+	}
+	spin_unlock(&lc->lc_flctx->flc_lock);
+	return error;
+}
+EXPORT_SYMBOL_GPL(__layout_break_check);

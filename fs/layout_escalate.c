@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Breaking layouts: who is told, who is killed, and what the breaker waits for.
+ *
+ * Invariants:
+ *
+ * - Only a breaker that waits kills, and only the thread group that the lease
+ *   has latched, and only if that agreed.
+ * - A deadline belongs to a break and a lease: who was told by a call that was
+ *   interrupted is not given more time by the next one.
+ * - There is no timer.  A breaker sleeps until its next deadline or its wake-up,
+ *   everybody else compares the clock.
+ *
+ * Vocabulary: see include/linux/layout_lease.h.
+ */
+#include <linux/cred.h>
+#include <linux/hrtimer.h>
+#include <linux/pid.h>
+#include <linux/sched/signal.h>
+#include <linux/security.h>
+#include <linux/timekeeping.h>
+
+#include "layout_internal.h"
+
+/**
+ * layout_told_find - what a break has told a lease
+ * @brk:   the break
+ * @lease: the lease
+ *
+ * Context: flc_lock is held.
+ * Return: What it has on the lease, or NULL.
+ */
+struct layout_told *layout_told_find(struct layout_break *brk,
+				     const struct layout_lease *lease)
+{
+	unsigned int i;
+
+	layout_context_assert_held(brk->lb_context);
+	for (i = 0; i < brk->lb_nr_told; i++)
+		if (brk->lb_told[i].lt_lease == lease)
+			return &brk->lb_told[i];
+	return NULL;
+}
+
+/* Does @lease have a pin in the range of @brk? */
+static bool layout_lease_pinned_locked(struct layout_break *brk,
+				       const struct layout_lease *lease)
+{
+	struct layout_context *lc = brk->lb_context;
+	struct layout_pin *pin = NULL;
+
+	layout_context_assert_held(lc);
+	if (!lease->ll_nr_pins)
+		return false;
+	while ((pin = layout_pin_next(lc, pin, brk->lb_first, brk->lb_last)))
+		if (pin->lp_lease == lease)
+			return true;
+	return false;
+}
+
+/*
+ * May the taker of @lease signal its holder still?  The rule of kill(2), with
+ * the credentials of the time when the holder agreed.
+ */
+static bool layout_lease_may_kill(const struct layout_lease *lease,
+				  struct task_struct *holder)
+{
+	const struct cred *cred = lease->ll_cred;
+	const struct cred *tcred = __task_cred(holder);
+
+	if (is_global_init(holder))
+		return false;
+	return uid_eq(cred->euid, tcred->suid) ||
+	       uid_eq(cred->euid, tcred->uid) ||
+	       uid_eq(cred->uid, tcred->suid) ||
+	       uid_eq(cred->uid, tcred->uid) ||
+	       !security_capable(cred, tcred->user_ns, CAP_KILL,
+				 CAP_OPT_NOAUDIT);
+}
+
+/*
+ * Kill the holder of @lease, which has agreed to it.  Permission was given by
+ * the consent and is checked against the credentials that gave it: the checks
+ * of kill_pid_info() would look at the breaker's, and drop the signal.
+ */
+static void layout_lease_kill_locked(struct layout_break *brk,
+				     struct layout_lease *lease)
+{
+	struct inode *inode = lease->ll_context->lc_inode;
+	struct task_struct *holder;
+	bool killed = false;
+
+	layout_context_assert_held(lease->ll_context);
+	rcu_read_lock();
+	holder = pid_task(lease->ll_holder, PIDTYPE_TGID);
+	if (holder && layout_lease_may_kill(lease, holder))
+		killed = !do_send_sig_info(SIGKILL, SEND_SIG_PRIV, holder,
+					   PIDTYPE_TGID);
+	pr_notice_ratelimited("layout_lease: %s holder %d (%s) for breaker %d (%s): %s of %pD, %s inode %lu, pages %#lx to %#lx\n",
+			      killed ? "killed" : "could not kill",
+			      pid_nr(lease->ll_holder),
+			      holder ? holder->comm : "gone",
+			      task_tgid_nr(current), current->comm,
+			      layout_break_name(brk), lease->ll_file,
+			      inode->i_sb->s_id, inode->i_ino,
+			      brk->lb_first, brk->lb_last);
+	rcu_read_unlock();
+}
+
+/* Tell the holder of @lease that @brk waits for it; kill it if it said so. */
+static void layout_lease_notify_locked(struct layout_break *brk,
+				       struct layout_told *told)
+{
+	struct layout_lease *lease = told->lt_lease;
+	struct fown_struct *fown = file_f_owner(lease->ll_file);
+	int signum = READ_ONCE(fown->signum);
+
+	layout_context_assert_held(lease->ll_context);
+	if (lease->ll_exclusive) {
+		if (signum == SIGKILL) {
+			if (lease->ll_consent) {
+				layout_lease_kill_locked(brk, lease);
+				told->lt_done = true;
+			}
+			return;
+		}
+		/* An unhandled SIGIO kills, so it needs consent too. */
+		if (!signum && !lease->ll_consent)
+			return;
+	}
+	send_sigio(fown, lease->ll_fd, SI_LAYOUT);
+}
+
+static u64 layout_break_time_ns(void)
+{
+	int seconds = READ_ONCE(lease_break_time);
+
+	return seconds > 0 ? seconds * NSEC_PER_SEC : 0;
+}
+
+/*
+ * What an abandoned break of the same reason, somewhere in the range of @brk,
+ * has told @lease already.
+ */
+static struct layout_told *
+layout_told_inherited_locked(struct layout_break *brk,
+			     const struct layout_lease *lease, u64 now)
+{
+	struct layout_break *old;
+	struct layout_told *told;
+
+	layout_context_assert_held(brk->lb_context);
+	list_for_each_entry(old, &brk->lb_context->lc_breaks, lb_list) {
+		if (!old->lb_expires || layout_break_expired(old, now) ||
+		    old->lb_reason != brk->lb_reason ||
+		    !layout_break_overlaps(old, brk->lb_first, brk->lb_last))
+			continue;
+		told = layout_told_find(old, lease);
+		if (told)
+			return told;
+	}
+	return NULL;
+}
+
+/* Tell @lease of @brk, unless it has been told. */
+static void layout_lease_tell_locked(struct layout_break *brk,
+				     struct layout_lease *lease, u64 now)
+{
+	struct layout_told *told, *inherited;
+	u64 time = layout_break_time_ns();
+
+	layout_context_assert_held(brk->lb_context);
+	if (lease->ll_break_seq == brk->lb_seq)
+		return;
+	lease->ll_break_seq = brk->lb_seq;
+
+	told = &brk->lb_told[brk->lb_nr_told++];
+	told->lt_lease = lease;
+	inherited = layout_told_inherited_locked(brk, lease, now);
+	if (inherited) {
+		told->lt_deadline = inherited->lt_deadline;
+		told->lt_done = inherited->lt_done;
+	} else {
+		told->lt_deadline = time ? now + time : 0;
+		layout_lease_notify_locked(brk, told);
+	}
+	brk->lb_deadline = max(brk->lb_deadline, told->lt_deadline);
+}
+
+/* Forget the abandoned breaks that @brk repeats. */
+static void layout_break_absorb_locked(struct layout_break *brk)
+{
+	struct layout_break *old, *next;
+
+	layout_context_assert_held(brk->lb_context);
+	list_for_each_entry_safe(old, next, &brk->lb_context->lc_breaks,
+				 lb_list) {
+		if (!old->lb_expires || old->lb_reason != brk->lb_reason ||
+		    old->lb_first < brk->lb_first || old->lb_last > brk->lb_last)
+			continue;
+		list_del(&old->lb_list);
+		layout_break_free(old);
+	}
+}
+
+/**
+ * layout_break_tell_locked - tell everybody whom a break concerns
+ * @brk: a listed break that escalates
+ *
+ * Sets its deadline, and takes over from abandoned breaks that it repeats.
+ *
+ * Context: flc_lock is held.
+ */
+void layout_break_tell_locked(struct layout_break *brk)
+{
+	struct layout_context *lc = brk->lb_context;
+	struct layout_pin *pin = NULL;
+	struct layout_lease *lease;
+	u64 now = ktime_get_ns();
+	u64 time;
+
+	layout_context_assert_held(lc);
+	while ((pin = layout_pin_next(lc, pin, brk->lb_first, brk->lb_last))) {
+		if (pin->lp_settled)
+			layout_lease_tell_locked(brk, pin->lp_lease, now);
+	}
+	list_for_each_entry(lease, &lc->lc_leases, ll_list)
+		if (layout_lease_plain_other(lease))
+			layout_lease_tell_locked(brk, lease, now);
+	layout_break_absorb_locked(brk);
+	if (!brk->lb_nr_told) {
+		time = layout_break_time_ns();
+		brk->lb_deadline = time ? now + time : 0;
+	}
+}
+
+/* The deadline of @told has passed.  A plain lease goes to @dead. */
+static void layout_told_escalate_locked(struct layout_break *brk,
+					struct layout_told *told,
+					struct list_head *dead)
+{
+	struct layout_lease *lease = told->lt_lease;
+
+	layout_context_assert_held(brk->lb_context);
+	told->lt_done = true;
+	if (!lease->ll_exclusive) {
+		layout_lease_unlink_locked(lease);
+		list_add(&lease->ll_list, dead);
+	} else if (lease->ll_consent && layout_lease_pinned_locked(brk, lease)) {
+		layout_lease_kill_locked(brk, lease);
+	}
+}
+
+/*
+ * Escalate where a deadline has passed.  Returns the next deadline, KTIME_MAX
+ * if there is none.
+ */
+static ktime_t layout_break_escalate_locked(struct layout_break *brk,
+					    struct list_head *dead)
+{
+	u64 now = ktime_get_ns(), next = KTIME_MAX;
+	struct layout_told *told;
+	unsigned int i;
+
+	layout_context_assert_held(brk->lb_context);
+	for (i = 0; i < brk->lb_nr_told; i++) {
+		told = &brk->lb_told[i];
+		if (!told->lt_lease || told->lt_done || !told->lt_deadline)
+			continue;
+		if (told->lt_deadline <= now)
+			layout_told_escalate_locked(brk, told, dead);
+		else
+			next = min(next, told->lt_deadline);
+	}
+	return ns_to_ktime(next);
+}
+
+/**
+ * layout_break_blocked_locked - does a pin or a plain lease stand in the way?
+ * @brk: a listed break
+ *
+ * Context: flc_lock is held.
+ * Return: true if one does.
+ */
+bool layout_break_blocked_locked(struct layout_break *brk)
+{
+	struct layout_lease *lease;
+	unsigned int i;
+
+	layout_context_assert_held(brk->lb_context);
+	for (i = 0; i < brk->lb_nr_told; i++) {
+		lease = brk->lb_told[i].lt_lease;
+		if (lease && !lease->ll_exclusive)
+			return true;
+	}
+	return interval_tree_iter_first(&brk->lb_context->lc_pins,
+					brk->lb_first, brk->lb_last);
+}
+
+/**
+ * layout_break_wait - sleep until nothing stands in the way of a break
+ * @brk: a listed break
+ *
+ * Kills at the deadlines on the way.
+ *
+ * Context: Process context.  Sleeps, interruptibly; no locks.
+ * Return: 0, -ERESTARTSYS, or -EINTR in a worker of io_uring.
+ */
+int layout_break_wait(struct layout_break *brk)
+{
+	struct layout_context *lc = brk->lb_context;
+	struct layout_lease *lease, *next_lease;
+	DEFINE_WAIT(wait);
+	LIST_HEAD(dead);
+	ktime_t next;
+	int error = 0;
+	bool blocked;
+
+	for (;;) {
+		prepare_to_wait(&lc->lc_wait, &wait, TASK_INTERRUPTIBLE);
+		spin_lock(&lc->lc_flctx->flc_lock);
+		next = layout_break_escalate_locked(brk, &dead);
+		blocked = layout_break_blocked_locked(brk);
+		spin_unlock(&lc->lc_flctx->flc_lock);
+		if (!blocked)
+			break;
+		if (signal_pending(current)) {
+			/* A worker of io_uring has no system call to restart. */
+			error = current->flags & PF_IO_WORKER ? -EINTR :
+								-ERESTARTSYS;
+			break;
+		}
+		schedule_hrtimeout(next == KTIME_MAX ? NULL : &next,
+				   HRTIMER_MODE_ABS);
+	}
+	finish_wait(&lc->lc_wait, &wait);
+
+	list_for_each_entry_safe(lease, next_lease, &dead, ll_list)
+		layout_lease_free(lease);
+	return error;
+}

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Layout leases and the long-term pins that they allow on FS-DAX files.
+ *
+ * A layout is the map from file offset to storage block.  A holder is the
+ * thread group that took a lease on it, a pin a long-term GUP pin tracked as a
+ * file range, a breaker the task whose operation would change the layout.
+ * Documentation/filesystems/layout-lease.rst describes design and locking.
+ */
+#ifndef _LINUX_LAYOUT_LEASE_H
+#define _LINUX_LAYOUT_LEASE_H
+
+#include <linux/filelock.h>
+#include <linux/fs.h>
+#include <linux/fs_parser.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <uapi/linux/layout_lease.h>
+
+struct layout_break;
+struct layout_context;
+struct layout_lease;
+struct layout_owner;
+struct seq_file;
+
+/**
+ * enum layout_policy - what a filesystem allows, chosen by its administrator
+ * @LAYOUT_POLICY_OFF:   no layout lease from user space
+ * @LAYOUT_POLICY_BREAK: a subtractive operation wins over a pin
+ * @LAYOUT_POLICY_DENY:  a pin wins over a subtractive operation
+ */
+enum layout_policy {
+	LAYOUT_POLICY_OFF,
+	LAYOUT_POLICY_BREAK,
+	LAYOUT_POLICY_DENY,
+};
+
+/**
+ * enum layout_break_flags - how layout_break_begin() may behave
+ * @LAYOUT_BREAK_NONBLOCK: start the break, but do not wait for it
+ * @LAYOUT_BREAK_NOSTART:  neither start a break nor wait: the caller works on
+ *                         behalf of somebody else, or with locks held
+ */
+enum layout_break_flags {
+	LAYOUT_BREAK_NONBLOCK	= 1 << 0,
+	LAYOUT_BREAK_NOSTART	= 1 << 1,
+};
+
+/**
+ * struct layout_pins - the pins that one registration of memory has collected
+ * @first: the pin taken last, NULL if there is none
+ *
+ * Belongs to whoever pins.  All zeroes is an empty set.
+ */
+struct layout_pins {
+#ifdef CONFIG_LAYOUT_LEASE
+	struct llist_node *first;
+#endif
+};
+
+#ifdef CONFIG_LAYOUT_LEASE
+
+extern const struct constant_table layout_policy_names[];
+
+/**
+ * layout_policy - policy in force on the filesystem of an inode
+ * @inode: any inode
+ *
+ * Context: Any.  The answer may be stale unless flc_lock of an inode with
+ *          leases is held, see layout_policy_set().
+ * Return: The policy.
+ */
+static inline enum layout_policy layout_policy(const struct inode *inode)
+{
+	return READ_ONCE(inode->i_sb->s_layout_policy);
+}
+
+/**
+ * layout_policy_option - value of the mount option "layout_lease" to show
+ * @sb: the superblock
+ *
+ * Context: Any.
+ * Return: The value, or NULL if it is the default.
+ */
+static inline const char *layout_policy_option(const struct super_block *sb)
+{
+	enum layout_policy policy = READ_ONCE(sb->s_layout_policy);
+
+	return policy == LAYOUT_POLICY_OFF ? NULL :
+					     layout_policy_names[policy].name;
+}
+
+/**
+ * layout_context - layout state of an inode
+ * @inode: any inode
+ *
+ * Context: Any, while the inode is referenced.
+ * Return: The state, or NULL where no layout lease was ever taken.
+ */
+static inline struct layout_context *layout_context(const struct inode *inode)
+{
+	struct file_lock_context *flctx = locks_inode_context(inode);
+
+	/* Pairs with the cmpxchg() in layout_context_get(). */
+	return unlikely(flctx) ? smp_load_acquire(&flctx->flc_layout) : NULL;
+}
+
+/**
+ * layout_context_init - start without layout state
+ * @flctx: a file lock context that is being made
+ *
+ * Context: Any.
+ */
+static inline void layout_context_init(struct file_lock_context *flctx)
+{
+	flctx->flc_layout = NULL;
+}
+
+/* fs/layout_lease.c */
+int layout_policy_set(struct super_block *sb, enum layout_policy policy);
+bool layout_lease_requested(int arg);
+bool layout_lease_carried(struct file *file);
+int fcntl_setlease_layout(unsigned int fd, struct file *file, int arg);
+int fcntl_getlease_layout(struct file *file);
+int fcntl_getlayoutbreak(struct file *file, struct layout_break_info __user *argp);
+void layout_lease_remove_file(struct file *file, struct file_lock_context *flctx);
+void layout_context_free(struct file_lock_context *flctx);
+
+/* fs/layout_break.c */
+int layout_break_begin(struct inode *inode, loff_t start, loff_t end,
+		       unsigned int reason, unsigned int flags,
+		       struct layout_break **brkp);
+void __layout_break_end(struct layout_break *brk);
+int __layout_break_check(struct inode *inode, loff_t start, loff_t end);
+bool __layout_truncate_breaks(struct inode *inode, loff_t size);
+bool __layout_fallocate_breaks(struct inode *inode, int mode, loff_t offset,
+			       loff_t len);
+int layout_break_fallocate(struct file *file, int mode, loff_t offset,
+			   loff_t len, struct layout_break **brkp);
+int layout_break_fileattr(struct inode *inode, const struct fileattr *old,
+			  const struct fileattr *new,
+			  struct layout_break **brkp);
+
+/**
+ * layout_break_end - end the bracket that layout_break_begin() opened
+ * @brk: the break, or NULL
+ *
+ * Lets pins into the range again.
+ *
+ * Context: Any process context.
+ */
+static inline void layout_break_end(struct layout_break *brk)
+{
+	if (unlikely(brk))
+		__layout_break_end(brk);
+}
+
+/**
+ * layout_break_check - may the layout of a range change without a break?
+ * @inode: inode whose layout would change
+ * @start: first byte
+ * @end:   one past the last byte, LLONG_MAX for "to the end, however large"
+ *
+ * The filesystem's safety net, for every path that has no
+ * layout_break_begin() around it.  A caller that holds the invalidate lock and
+ * has found no busy page in the range knows with this that the blocks are
+ * beyond the reach of any device.
+ *
+ * Context: Process context, any lock of the filesystem may be held.
+ * Return: 0 if no pin stands in the range, -EDEADLK if one of the caller's
+ *         own thread group does, -ETXTBSY if another's does.
+ */
+static inline int layout_break_check(struct inode *inode, loff_t start,
+				     loff_t end)
+{
+	return layout_context(inode) ?
+		__layout_break_check(inode, start, end) : 0;
+}
+
+/**
+ * layout_truncate_breaks - must a truncate open a bracket first?
+ * @inode: inode to be truncated
+ * @size:  its new size in bytes
+ * @brk:   the bracket that is open already, or NULL
+ *
+ * Context: Any.
+ * Return: true if layout_break_truncate() has to be called, with no lock and
+ *         no freeze protection held.
+ */
+static inline bool layout_truncate_breaks(struct inode *inode, loff_t size,
+					  const struct layout_break *brk)
+{
+	return layout_context(inode) && !brk &&
+	       __layout_truncate_breaks(inode, size);
+}
+
+/**
+ * layout_break_truncate - open the bracket around a truncate
+ * @inode: inode to be truncated
+ * @size:  its new size in bytes
+ * @flags: enum layout_break_flags
+ * @brkp:  receives the break, NULL if the truncate takes nothing away
+ *
+ * Context: Process context.  Sleeps.  No inode lock, no freeze protection.
+ * Return: As layout_break_begin().
+ */
+static inline int layout_break_truncate(struct inode *inode, loff_t size,
+					unsigned int flags,
+					struct layout_break **brkp)
+{
+	*brkp = NULL;
+	if (!layout_truncate_breaks(inode, size, NULL))
+		return 0;
+	return layout_break_begin(inode, size, LLONG_MAX,
+				  LAYOUT_BREAK_TRUNCATE, flags, brkp);
+}
+
+/**
+ * layout_fallocate_raced - did a fallocate meet a pin it had not looked for?
+ * @inode:  inode that was worked on
+ * @mode:   FALLOC_FL_*
+ * @offset: first byte of the range
+ * @len:    bytes in the range
+ * @brk:    the bracket that was open, or NULL
+ * @error:  what the filesystem said
+ *
+ * The first lease of a file may be granted just after
+ * layout_break_fallocate() found that there was none.
+ *
+ * Context: Any.
+ * Return: true if the operation must be tried again from
+ *         layout_break_fallocate() on, which opens a bracket this time.
+ */
+static inline bool layout_fallocate_raced(struct inode *inode, int mode,
+					  loff_t offset, loff_t len,
+					  const struct layout_break *brk,
+					  long error)
+{
+	return unlikely(error == -ETXTBSY) && !brk && layout_context(inode) &&
+	       __layout_fallocate_breaks(inode, mode, offset, len);
+}
+
+/* mm/layout_pin.c */
+struct layout_owner *layout_owner_alloc(const char *subsystem,
+					const char *name);
+void layout_owner_put(struct layout_owner *owner);
+long pin_user_pages_leased(unsigned long start, unsigned long nr_pages,
+			   unsigned int gup_flags, struct page **pages,
+			   struct layout_pins *pins);
+void __layout_pins_release(struct layout_pins *pins);
+
+/**
+ * layout_owner_enter - pin on behalf of an owner file from here on
+ * @owner: the owner, or NULL
+ *
+ * Context: Process context.
+ * Return: What to pass to layout_owner_exit().
+ */
+static inline struct layout_owner *layout_owner_enter(struct layout_owner *owner)
+{
+	struct layout_owner *outer = current->layout_owner;
+
+	current->layout_owner = owner;
+	return outer;
+}
+
+/**
+ * layout_owner_exit - end what layout_owner_enter() began
+ * @outer: what layout_owner_enter() returned
+ *
+ * Context: Process context.
+ */
+static inline void layout_owner_exit(struct layout_owner *outer)
+{
+	current->layout_owner = outer;
+}
+
+/**
+ * layout_pins_release - drop all pins of a registration
+ * @pins: the set, empty afterwards
+ *
+ * To be called once the pages have been unpinned: a breaker that waits for
+ * these pins goes on as soon as they are gone.
+ *
+ * Context: Any but hard interrupt and NMI.  Never sleeps, cannot fail.
+ */
+static inline void layout_pins_release(struct layout_pins *pins)
+{
+	if (unlikely(pins->first))
+		__layout_pins_release(pins);
+}
+
+#else /* !CONFIG_LAYOUT_LEASE */
+
+static inline const char *layout_policy_option(const struct super_block *sb)
+{
+	return NULL;
+}
+
+static inline int layout_policy_set(struct super_block *sb,
+				    enum layout_policy policy)
+{
+	return 0;
+}
+
+static inline bool layout_lease_requested(int arg)
+{
+	return false;
+}
+
+static inline bool layout_lease_carried(struct file *file)
+{
+	return false;
+}
+
+static inline int fcntl_setlease_layout(unsigned int fd, struct file *file,
+					int arg)
+{
+	return -EINVAL;
+}
+
+static inline int fcntl_getlease_layout(struct file *file)
+{
+	return F_UNLCK;
+}
+
+static inline int fcntl_getlayoutbreak(struct file *file,
+				       struct layout_break_info __user *argp)
+{
+	return -EINVAL;
+}
+
+static inline void layout_lease_remove_file(struct file *file,
+					    struct file_lock_context *flctx)
+{
+}
+
+static inline void layout_context_init(struct file_lock_context *flctx)
+{
+}
+
+static inline void layout_context_free(struct file_lock_context *flctx)
+{
+}
+
+static inline void layout_break_end(struct layout_break *brk)
+{
+}
+
+static inline int layout_break_check(struct inode *inode, loff_t start,
+				     loff_t end)
+{
+	return 0;
+}
+
+static inline bool layout_truncate_breaks(struct inode *inode, loff_t size,
+					  const struct layout_break *brk)
+{
+	return false;
+}
+
+static inline int layout_break_truncate(struct inode *inode, loff_t size,
+					unsigned int flags,
+					struct layout_break **brkp)
+{
+	*brkp = NULL;
+	return 0;
+}
+
+static inline int layout_break_fallocate(struct file *file, int mode,
+					 loff_t offset, loff_t len,
+					 struct layout_break **brkp)
+{
+	*brkp = NULL;
+	return 0;
+}
+
+static inline bool layout_fallocate_raced(struct inode *inode, int mode,
+					  loff_t offset, loff_t len,
+					  const struct layout_break *brk,
+					  long error)
+{
+	return false;
+}
+
+static inline int layout_break_fileattr(struct inode *inode,
+					const struct fileattr *old,
+					const struct fileattr *new,
+					struct layout_break **brkp)
+{
+	*brkp = NULL;
+	return 0;
+}
+
+static inline struct layout_owner *layout_owner_alloc(const char *subsystem,
+						      const char *name)
+{
+	return NULL;
+}
+
+static inline void layout_owner_put(struct layout_owner *owner)
+{
+}
+
+static inline struct layout_owner *layout_owner_enter(struct layout_owner *owner)
+{
+	return NULL;
+}
+
+static inline void layout_owner_exit(struct layout_owner *outer)
+{
+}
+
+static inline long pin_user_pages_leased(unsigned long start,
+					 unsigned long nr_pages,
+					 unsigned int gup_flags,
+					 struct page **pages,
+					 struct layout_pins *pins)
+{
+	return pin_user_pages_fast(start, nr_pages, gup_flags, pages);
+}
+
+static inline void layout_pins_release(struct layout_pins *pins)
+{
+}
+
+#endif /* CONFIG_LAYOUT_LEASE */
+#endif /* _LINUX_LAYOUT_LEASE_H */

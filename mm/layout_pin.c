@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Long-term pins of FS-DAX pages, tracked as file ranges.
+ *
+ * A page of an FS-DAX file is storage: pinning it pins its block.  So such a
+ * pin is allowed only under an exclusive layout lease of the calling thread
+ * group, on behalf of an owner file whose teardown drops it, and is known by
+ * its file range before the page is taken.  Whoever is going to change the
+ * layout finds it by range; it does not matter whether the file is still
+ * mapped.
+ *
+ * Invariants:
+ *
+ * - A pin is in the tree before GUP takes its pages, and until they have been
+ *   given back.
+ * - A pin covers whole DAX entries.  Which ones is known only after GUP; until
+ *   it is settled a pin covers whole PMDs, which is as large as entries get.
+ *   So there is no moment at which a page is taken and its entry not covered.
+ * - No pin is inserted into, and none is settled in, the range of a break.
+ * - A pin holds a reference on the leased file, and with it on inode and mount.
+ *
+ * Documentation/core-api/pin_user_pages.rst describes GUP and FOLL_LONGTERM.
+ */
+#include <linux/dax.h>
+#include <linux/file.h>
+#include <linux/llist.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/refcount.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+#include "internal.h"
+#include "../fs/layout_internal.h"
+
+/* The largest DAX entry, in pages. */
+#ifdef CONFIG_FS_DAX_PMD
+#define LAYOUT_ENTRY_PAGES_MAX	(PMD_SIZE >> PAGE_SHIFT)
+#else
+#define LAYOUT_ENTRY_PAGES_MAX	1UL
+#endif
+
+/**
+ * struct layout_owner - the owner file of pins, as far as pins need it
+ * @lo_refs: references: the owner file's and one per pin
+ * @lo_name: "subsystem:name", as reports show it.  Immutable
+ *
+ * Does not hold the owner file, which holds the pins.
+ */
+struct layout_owner {
+	refcount_t lo_refs;
+	char lo_name[];
+};
+
+/**
+ * layout_owner_alloc - describe an owner file
+ * @subsystem: who pins, as in "rdma"
+ * @name:      its device, or NULL
+ *
+ * Context: Process context.  May sleep.
+ * Return: The owner, to be given up with layout_owner_put(), or NULL if there
+ *         is no memory.
+ */
+struct layout_owner *layout_owner_alloc(const char *subsystem,
+					const char *name)
+{
+	size_t size = strlen(subsystem) + (name ? strlen(name) + 1 : 0) + 1;
+	struct layout_owner *owner;
+
+	owner = kmalloc(struct_size(owner, lo_name, size), GFP_KERNEL_ACCOUNT);
+	if (!owner)
+		return NULL;
+	refcount_set(&owner->lo_refs, 1);
+	snprintf(owner->lo_name, size, "%s%s%s", subsystem, name ? ":" : "",
+		 name ? name : "");
+	return owner;
+}
+EXPORT_SYMBOL_GPL(layout_owner_alloc);
+
+/**
+ * layout_owner_put - give up a reference on an owner
+ * @owner: the owner, or NULL
+ *
+ * Context: Any.
+ */
+void layout_owner_put(struct layout_owner *owner)
+{
+	if (owner && refcount_dec_and_test(&owner->lo_refs))
+		kfree(owner);
+}
+EXPORT_SYMBOL_GPL(layout_owner_put);
+
+static struct layout_owner *layout_owner_get(struct layout_owner *owner)
+{
+	refcount_inc(&owner->lo_refs);
+	return owner;
+}
+
+/* The pin that the registration took last. */
+static struct layout_pin *layout_pins_last(struct layout_pins *pins)
+{
+	return llist_entry(pins->first, struct layout_pin, lp_node);
+}
+
+/*
+ * The pin that @pin continues: it is to be merged with it once it is settled.
+ * Only the registration itself touches its pins' lp_last.
+ */
+static struct layout_pin *layout_pin_continued(struct layout_pin *pin,
+					       struct layout_pins *pins)
+{
+	struct layout_pin *last;
+
+	if (!pins->first)
+		return NULL;
+	last = layout_pins_last(pins);
+	return last->lp_lease == pin->lp_lease &&
+	       last->lp_owner == pin->lp_owner &&
+	       last->lp_last + 1 == pin->lp_first ? last : NULL;
+}
+
+static void layout_pin_unlink_locked(struct layout_pin *pin)
+{
+	struct layout_lease *lease = pin->lp_lease;
+	struct layout_context *lc = lease->ll_context;
+
+	layout_context_assert_held(lc);
+	interval_tree_remove(&pin->lp_range, &lc->lc_pins);
+	WRITE_ONCE(lease->ll_nr_pins, lease->ll_nr_pins - 1);
+	layout_break_wake_locked(lc, pin->lp_range.start, pin->lp_range.last);
+}
+
+/* Free a pin that is not in the tree.  Its file may be closed by this. */
+static void layout_pin_free(struct layout_pin *pin)
+{
+	struct file *file = pin->lp_lease->ll_file;
+
+	layout_owner_put(pin->lp_owner);
+	kfree(pin);
+	fput(file);
+}
+
+static void layout_pin_drop(struct layout_pin *pin)
+{
+	struct layout_context *lc = pin->lp_lease->ll_context;
+
+	spin_lock(&lc->lc_flctx->flc_lock);
+	layout_pin_unlink_locked(pin);
+	spin_unlock(&lc->lc_flctx->flc_lock);
+	layout_pin_free(pin);
+}
+
+/*
+ * Enter @pin into the tree, if the caller may pin here.  The order of the
+ * checks is the contract's.
+ */
+static int layout_pin_link_locked(struct layout_context *lc,
+				  struct layout_pin *pin,
+				  struct layout_pins *pins, bool writable)
+{
+	struct layout_lease *lease;
+	struct layout_pin *before;
+	struct file *file;
+
+	layout_context_assert_held(lc);
+	lease = layout_lease_find_locked(lc, task_tgid(current));
+	/* The file may be on its way out: the lease goes with it. */
+	file = lease ? get_file_active(&lease->ll_file) : NULL;
+	if (!file)
+		return -EOPNOTSUPP;
+
+	pin->lp_lease = lease;
+	before = layout_pin_continued(pin, pins);
+	if (layout_break_pending_locked(lc, pin->lp_range.start,
+					pin->lp_range.last) ||
+	    (before && layout_break_pending_locked(lc, before->lp_range.start,
+						   before->lp_range.last))) {
+		fput(file);
+		return -EAGAIN;
+	}
+	if (!writable) {
+		fput(file);
+		return -EFAULT;
+	}
+
+	WRITE_ONCE(lease->ll_nr_pins, lease->ll_nr_pins + 1);
+	/* Pairs with smp_mb() in layout_sb_pinned(). */
+	smp_mb();
+	if (layout_policy(lc->lc_inode) == LAYOUT_POLICY_OFF) {
+		WRITE_ONCE(lease->ll_nr_pins, lease->ll_nr_pins - 1);
+		fput(file);
+		return -EOPNOTSUPP;
+	}
+	interval_tree_insert(&pin->lp_range, &lc->lc_pins);
+	return 0;
+}
+
+/*
+ * Announce a pin of pages @first to @last.  Returns the pin, which is not
+ * settled yet, or an error.
+ */
+static struct layout_pin *layout_pin_insert(struct inode *inode,
+					    struct layout_pins *pins,
+					    pgoff_t first, pgoff_t last,
+					    bool writable)
+{
+	struct layout_context *lc = layout_context(inode);
+	struct layout_pin *pin;
+	int error;
+
+	if (!lc)
+		return ERR_PTR(-EOPNOTSUPP);
+	pin = kzalloc(sizeof(*pin), GFP_KERNEL_ACCOUNT);
+	if (!pin)
+		return ERR_PTR(-ENOMEM);
+	pin->lp_first = first;
+	pin->lp_last = last;
+	pin->lp_range.start = round_down(first, LAYOUT_ENTRY_PAGES_MAX);
+	pin->lp_range.last = round_up(last + 1, LAYOUT_ENTRY_PAGES_MAX) - 1;
+	pin->lp_owner = layout_owner_get(current->layout_owner);
+
+	spin_lock(&lc->lc_flctx->flc_lock);
+	error = layout_pin_link_locked(lc, pin, pins, writable);
+	spin_unlock(&lc->lc_flctx->flc_lock);
+	if (error) {
+		layout_owner_put(pin->lp_owner);
+		kfree(pin);
+		return ERR_PTR(error);
+	}
+	return pin;
+}
+
+/*
+ * The pages of @pin have been taken, and lie in the entries from @first to
+ * @last.  Hands the pin over to @pins, unless a break has begun meanwhile.
+ */
+static int layout_pin_settle(struct layout_pin *pin, struct layout_pins *pins,
+			     pgoff_t first, pgoff_t last)
+{
+	struct layout_context *lc = pin->lp_lease->ll_context;
+	unsigned long bound_first = pin->lp_range.start;
+	unsigned long bound_last = pin->lp_range.last;
+	struct layout_pin *into = layout_pin_continued(pin, pins);
+
+	spin_lock(&lc->lc_flctx->flc_lock);
+	if (layout_break_pending_locked(lc, first, last)) {
+		spin_unlock(&lc->lc_flctx->flc_lock);
+		return -EAGAIN;
+	}
+	interval_tree_remove(&pin->lp_range, &lc->lc_pins);
+	if (into) {
+		interval_tree_remove(&into->lp_range, &lc->lc_pins);
+		into->lp_last = pin->lp_last;
+		into->lp_range.start = min(into->lp_range.start, first);
+		into->lp_range.last = max(into->lp_range.last, last);
+		interval_tree_insert(&into->lp_range, &lc->lc_pins);
+		WRITE_ONCE(pin->lp_lease->ll_nr_pins,
+			   pin->lp_lease->ll_nr_pins - 1);
+	} else {
+		pin->lp_range.start = first;
+		pin->lp_range.last = last;
+		pin->lp_settled = true;
+		interval_tree_insert(&pin->lp_range, &lc->lc_pins);
+		pin->lp_node.next = pins->first;
+		pins->first = &pin->lp_node;
+	}
+	/* What lay between the bound and the entries has become free. */
+	layout_break_wake_locked(lc, bound_first, bound_last);
+	spin_unlock(&lc->lc_flctx->flc_lock);
+
+	if (into)
+		layout_pin_free(pin);
+	return 0;
+}
+
+/* pin_user_pages() that takes all of them or none. */
+static long layout_pin_pages(unsigned long start, unsigned long nr_pages,
+			     unsigned int gup_flags, struct page **pages)
+{
+	unsigned long done = 0;
+	long ret;
+
+	while (done < nr_pages) {
+		ret = pin_user_pages(start + (done << PAGE_SHIFT),
+				     nr_pages - done,
+				     gup_flags | FOLL_WRITE | FOLL_LEASED,
+				     pages + done);
+		if (ret <= 0) {
+			unpin_user_pages(pages, done);
+			return ret ? ret : -EAGAIN;
+		}
+		done += ret;
+	}
+	return 0;
+}
+
+/*
+ * Pin up to @nr_pages pages of the FS-DAX mapping at @start.  From the check of
+ * the lease to the look at the DAX entries under one hold of mmap_lock: what
+ * was checked is what gets pinned.  Returns how many it pinned, 0 if it is not
+ * such a mapping after all.
+ */
+static long layout_pin_vma(struct mm_struct *mm, unsigned long start,
+			   unsigned long nr_pages, unsigned int gup_flags,
+			   struct page **pages, struct layout_pins *pins)
+{
+	struct vm_area_struct *vma;
+	struct layout_pin *pin;
+	pgoff_t first, last;
+	long ret;
+
+	mmap_assert_locked(mm);
+	vma = vma_lookup(mm, start);
+	if (!vma)
+		return -EFAULT;
+	if (!vma_is_fsdax(vma))
+		return 0;
+	/* A copy in a private mapping would have been pinned as such. */
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EOPNOTSUPP;
+
+	nr_pages = min(nr_pages, (vma->vm_end - start) >> PAGE_SHIFT);
+	first = linear_page_index(vma, start);
+	last = first + nr_pages - 1;
+	pin = layout_pin_insert(file_inode(vma->vm_file), pins, first, last,
+				vma->vm_flags & VM_WRITE);
+	if (IS_ERR(pin))
+		return PTR_ERR(pin);
+
+	ret = layout_pin_pages(start, nr_pages, gup_flags, pages);
+	if (ret)
+		goto drop_pin;
+	ret = dax_match_entries(vma->vm_file->f_mapping, pages, &first, &last);
+	if (ret)
+		goto unpin_pages;
+	ret = layout_pin_settle(pin, pins, first, last);
+	if (ret)
+		goto unpin_pages;
+	return nr_pages;
+
+unpin_pages:
+	unpin_user_pages(pages, nr_pages);
+drop_pin:
+	layout_pin_drop(pin);
+	return ret;
+}
+
+/**
+ * pin_user_pages_leased - pin user pages for long, FS-DAX pages under a lease
+ * @start:     user address; the page that it lies in is the first
+ * @nr_pages:  pages to pin
+ * @gup_flags: FOLL_LONGTERM and what pin_user_pages_fast() takes besides
+ * @pages:     receives the pages, room for @nr_pages
+ * @pins:      receives the pins of FS-DAX ranges.  Calls with the same set
+ *             accumulate, and contiguous ranges become one pin
+ *
+ * Where the memory is not FS-DAX this is pin_user_pages_fast().  FS-DAX memory
+ * is pinned on behalf of the owner declared with layout_owner_enter(), and for
+ * writing whatever @gup_flags say: a write fault allocates what is missing and
+ * unshares what is shared.
+ *
+ * After an error the caller has to unpin what earlier calls with @pins have
+ * returned, and to call layout_pins_release().
+ *
+ * Context: Process context.  Takes mmap_lock.  Sleeps.
+ * Return: @nr_pages, or: -EOPNOTSUPP for FS-DAX memory without an exclusive
+ *         layout lease of the caller, in a private mapping or without an owner;
+ *         -EAGAIN if a break is pending on the range; -EFAULT for a mapping
+ *         that cannot be written to, no space or a range beyond the end of the
+ *         file; -EINTR for a fatal signal; -ENOMEM; and what
+ *         pin_user_pages_fast() returns.
+ */
+long pin_user_pages_leased(unsigned long start, unsigned long nr_pages,
+			   unsigned int gup_flags, struct page **pages,
+			   struct layout_pins *pins)
+{
+	struct mm_struct *mm = current->mm;
+	unsigned long done = 0, addr;
+	long ret;
+
+	start = untagged_addr(start) & PAGE_MASK;
+	while (done < nr_pages) {
+		addr = start + (done << PAGE_SHIFT);
+		ret = pin_user_pages_fast(addr, nr_pages - done, gup_flags,
+					  pages + done);
+		if (ret == -EOPNOTSUPP && current->layout_owner) {
+			if (mmap_read_lock_killable(mm)) {
+				ret = -EINTR;
+				goto unpin_pages;
+			}
+			ret = layout_pin_vma(mm, addr, nr_pages - done,
+					     gup_flags, pages + done, pins);
+			mmap_read_unlock(mm);
+		}
+		/* Nothing, if the mapping changes all the time. */
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
+		if (ret < 0)
+			goto unpin_pages;
+		done += ret;
+		cond_resched();
+	}
+	return nr_pages;
+
+unpin_pages:
+	unpin_user_pages(pages, done);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(pin_user_pages_leased);
+
+static void layout_pins_drop(struct llist_node *first)
+{
+	struct layout_pin *pin, *next;
+
+	llist_for_each_entry_safe(pin, next, first, lp_node)
+		layout_pin_drop(pin);
+}
+
+/* Pins released in a softirq, where flc_lock may not be taken. */
+static LLIST_HEAD(layout_pins_deferred);
+
+static void layout_pins_deferred_drop(struct work_struct *work)
+{
+	layout_pins_drop(llist_del_all(&layout_pins_deferred));
+}
+
+static DECLARE_WORK(layout_pins_deferred_work, layout_pins_deferred_drop);
+
+static void layout_pins_defer(struct llist_node *first)
+{
+	struct llist_node *last = first;
+
+	while (last->next)
+		last = last->next;
+	llist_add_batch(first, last, &layout_pins_deferred);
+	schedule_work(&layout_pins_deferred_work);
+}
+
+/**
+ * __layout_pins_release - layout_pins_release() for a set that is not empty
+ * @pins: the set, empty afterwards
+ *
+ * Context: Any but hard interrupt and NMI.  Never sleeps.
+ */
+void __layout_pins_release(struct layout_pins *pins)
+{
+	struct llist_node *first = pins->first;
+
+	pins->first = NULL;
+	if (in_task())
+		layout_pins_drop(first);
+	else
+		layout_pins_defer(first);
+}
+EXPORT_SYMBOL_GPL(__layout_pins_release);
