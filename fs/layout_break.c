@@ -88,7 +88,7 @@ static struct layout_break *layout_break_alloc(struct layout_context *lc,
 {
 	struct layout_break *brk;
 
-	brk = kzalloc(struct_size(brk, lb_told, max_told), GFP_KERNEL_ACCOUNT);
+	brk = kvzalloc(struct_size(brk, lb_told, max_told), GFP_KERNEL_ACCOUNT);
 	if (!brk)
 		return NULL;
 	brk->lb_max_told = max_told;
@@ -105,26 +105,33 @@ static struct layout_break *layout_break_alloc(struct layout_context *lc,
  * layout_break_free - free a break
  * @brk: a break that is not listed, or whose list goes too
  *
- * Context: Any.
+ * Context: Process context.  May sleep.
  */
 void layout_break_free(struct layout_break *brk)
 {
 	put_pid(brk->lb_breaker);
-	kfree(brk);
+	kvfree(brk);
 }
 
-/* Forget abandoned breaks whose time has come. */
-static void layout_break_reap_locked(struct layout_context *lc, u64 now)
+static void layout_break_dispose(struct list_head *dispose)
 {
 	struct layout_break *brk, *next;
 
+	list_for_each_entry_safe(brk, next, dispose, lb_list)
+		layout_break_free(brk);
+}
+
+/* Forget abandoned breaks whose time has come. */
+static void layout_break_reap_locked(struct layout_context *lc,
+				     struct list_head *dispose)
+{
+	u64 now = ktime_get_ns();
+	struct layout_break *brk, *next;
+
 	layout_context_assert_held(lc);
-	list_for_each_entry_safe(brk, next, &lc->lc_breaks, lb_list) {
-		if (layout_break_expired(brk, now)) {
-			list_del(&brk->lb_list);
-			layout_break_free(brk);
-		}
-	}
+	list_for_each_entry_safe(brk, next, &lc->lc_breaks, lb_list)
+		if (layout_break_expired(brk, now))
+			list_move(&brk->lb_list, dispose);
 }
 
 /**
@@ -223,6 +230,18 @@ struct layout_break *layout_break_told_locked(struct layout_lease *lease,
 	return NULL;
 }
 
+/* A plain lease wants to be told, which not everybody can do. */
+static int layout_plain_check_locked(struct layout_context *lc)
+{
+	struct layout_lease *lease;
+
+	layout_context_assert_held(lc);
+	list_for_each_entry(lease, &lc->lc_leases, ll_list)
+		if (layout_lease_plain_other(lease))
+			return -ETXTBSY;
+	return 0;
+}
+
 /*
  * May the operation go ahead at all?  -EDEADLK and -ETXTBSY leave no trace.
  * Pins that are not settled decide nothing: once @brk is listed they either
@@ -235,7 +254,6 @@ static int layout_break_admit_locked(struct layout_break *brk,
 	bool wins = layout_break_escalates(brk) &&
 		    !(flags & LAYOUT_BREAK_NOSTART);
 	struct layout_pin *pin = NULL;
-	struct layout_lease *lease;
 	int error = 0;
 
 	layout_context_assert_held(lc);
@@ -250,23 +268,21 @@ static int layout_break_admit_locked(struct layout_break *brk,
 	if (error || !(flags & LAYOUT_BREAK_NOSTART) ||
 	    !layout_break_escalates(brk))
 		return error;
-	list_for_each_entry(lease, &lc->lc_leases, ll_list)
-		if (layout_lease_plain_other(lease))
-			return -ETXTBSY;
-	return 0;
+	return layout_plain_check_locked(lc);
 }
 
 /* List @brk, and tell everybody whom it concerns. */
-static void layout_break_start_locked(struct layout_break *brk)
+static void layout_break_start_locked(struct layout_break *brk,
+				      struct list_head *dispose)
 {
 	struct layout_context *lc = brk->lb_context;
 
 	layout_context_assert_held(lc);
-	layout_break_reap_locked(lc, ktime_get_ns());
+	layout_break_reap_locked(lc, dispose);
 	brk->lb_seq = ++lc->lc_break_seq;
 	list_add_tail(&brk->lb_list, &lc->lc_breaks);
 	if (layout_break_escalates(brk))
-		layout_break_tell_locked(brk);
+		layout_break_tell_locked(brk, dispose);
 }
 
 /*
@@ -310,6 +326,7 @@ static int layout_break_list(struct layout_context *lc, loff_t start,
 {
 	unsigned int max_told = READ_ONCE(lc->lc_nr_leases);
 	struct layout_break *brk;
+	LIST_HEAD(dispose);
 	int error;
 
 	*blocked = false;
@@ -326,10 +343,12 @@ static int layout_break_list(struct layout_context *lc, loff_t start,
 	}
 	error = layout_break_admit_locked(brk, flags);
 	if (!error) {
-		layout_break_start_locked(brk);
+		layout_break_start_locked(brk, &dispose);
 		*blocked = layout_break_blocked_locked(brk);
 	}
 	spin_unlock(&lc->lc_flctx->flc_lock);
+
+	layout_break_dispose(&dispose);
 	if (error)
 		layout_break_free(brk);
 	else
@@ -371,10 +390,10 @@ int layout_break_begin(struct inode *inode, loff_t start, loff_t end,
 	int error;
 
 	*brkp = NULL;
-	if (!lc || layout_policy(inode) == LAYOUT_POLICY_OFF)
+	if (!lc)
 		return 0;
-	/* nfsd and the like serve others, whom they would keep waiting. */
-	if (current->flags & PF_KTHREAD)
+	/* nfsd, cachefiles and the like would keep others waiting. */
+	if ((current->flags & PF_KTHREAD) || (inode->i_flags & S_KERNEL_FILE))
 		flags |= LAYOUT_BREAK_NOSTART;
 
 	error = layout_break_list(lc, start, end, reason, flags, &brk,
@@ -436,3 +455,21 @@ int __layout_break_check(struct inode *inode, loff_t start, loff_t end)
 	return error;
 }
 EXPORT_SYMBOL_GPL(__layout_break_check);
+
+/**
+ * __layout_plain_check - layout_truncate_check() where blocks would go
+ * @inode: an inode with layout state
+ *
+ * Context: Process context.
+ * Return: As layout_truncate_check().
+ */
+int __layout_plain_check(struct inode *inode)
+{
+	struct layout_context *lc = layout_context(inode);
+	int error;
+
+	spin_lock(&lc->lc_flctx->flc_lock);
+	error = layout_plain_check_locked(lc);
+	spin_unlock(&lc->lc_flctx->flc_lock);
+	return error;
+}

@@ -107,28 +107,29 @@ static void layout_lease_kill_locked(struct layout_break *brk,
 	rcu_read_unlock();
 }
 
-/* Tell the holder of @lease that @brk waits for it; kill it if it said so. */
-static void layout_lease_notify_locked(struct layout_break *brk,
-				       struct layout_told *told)
+/*
+ * Tell the holder of a lease that its time runs.  Where the signal is SIGKILL,
+ * to which it has agreed, there is nothing to tell: its time is over at once,
+ * and whoever waits kills it.
+ */
+static void layout_lease_notify_locked(struct layout_told *told, u64 now)
 {
 	struct layout_lease *lease = told->lt_lease;
 	struct fown_struct *fown = file_f_owner(lease->ll_file);
 	int signum = READ_ONCE(fown->signum);
 
 	layout_context_assert_held(lease->ll_context);
-	if (lease->ll_exclusive) {
-		if (signum == SIGKILL) {
-			if (lease->ll_consent) {
-				layout_lease_kill_locked(brk, lease);
-				told->lt_done = true;
-			}
-			return;
-		}
-		/* An unhandled SIGIO kills, so it needs consent too. */
-		if (!signum && !lease->ll_consent)
-			return;
+	if (lease->ll_exclusive && signum == SIGKILL) {
+		if (lease->ll_consent)
+			told->lt_deadline = now;
+		return;
 	}
-	send_sigio(fown, lease->ll_fd, SI_LAYOUT);
+	/* An unhandled SIGIO kills, so it needs consent too. */
+	if (lease->ll_exclusive && !signum && !lease->ll_consent)
+		return;
+	if (!signum || signum == SIGKILL)
+		signum = SIGIO;
+	send_siglayout(fown, signum, lease->ll_fd);
 }
 
 static u64 layout_break_time_ns(void)
@@ -179,16 +180,18 @@ static void layout_lease_tell_locked(struct layout_break *brk,
 	inherited = layout_told_inherited_locked(brk, lease, now);
 	if (inherited) {
 		told->lt_deadline = inherited->lt_deadline;
-		told->lt_done = inherited->lt_done;
-	} else {
-		told->lt_deadline = time ? now + time : 0;
-		layout_lease_notify_locked(brk, told);
+		told->lt_killed = inherited->lt_killed;
+		brk->lb_deadline = max(brk->lb_deadline, told->lt_deadline);
+		return;
 	}
+	told->lt_deadline = time ? now + time : 0;
 	brk->lb_deadline = max(brk->lb_deadline, told->lt_deadline);
+	layout_lease_notify_locked(told, now);
 }
 
 /* Forget the abandoned breaks that @brk repeats. */
-static void layout_break_absorb_locked(struct layout_break *brk)
+static void layout_break_absorb_locked(struct layout_break *brk,
+				       struct list_head *dispose)
 {
 	struct layout_break *old, *next;
 
@@ -198,20 +201,21 @@ static void layout_break_absorb_locked(struct layout_break *brk)
 		if (!old->lb_expires || old->lb_reason != brk->lb_reason ||
 		    old->lb_first < brk->lb_first || old->lb_last > brk->lb_last)
 			continue;
-		list_del(&old->lb_list);
-		layout_break_free(old);
+		list_move(&old->lb_list, dispose);
 	}
 }
 
 /**
  * layout_break_tell_locked - tell everybody whom a break concerns
- * @brk: a listed break that escalates
+ * @brk:     a listed break that escalates
+ * @dispose: receives breaks for the caller to free, once flc_lock is dropped
  *
  * Sets its deadline, and takes over from abandoned breaks that it repeats.
  *
  * Context: flc_lock is held.
  */
-void layout_break_tell_locked(struct layout_break *brk)
+void layout_break_tell_locked(struct layout_break *brk,
+			      struct list_head *dispose)
 {
 	struct layout_context *lc = brk->lb_context;
 	struct layout_pin *pin = NULL;
@@ -227,7 +231,7 @@ void layout_break_tell_locked(struct layout_break *brk)
 	list_for_each_entry(lease, &lc->lc_leases, ll_list)
 		if (layout_lease_plain_other(lease))
 			layout_lease_tell_locked(brk, lease, now);
-	layout_break_absorb_locked(brk);
+	layout_break_absorb_locked(brk, dispose);
 	if (!brk->lb_nr_told) {
 		time = layout_break_time_ns();
 		brk->lb_deadline = time ? now + time : 0;
@@ -242,12 +246,12 @@ static void layout_told_escalate_locked(struct layout_break *brk,
 	struct layout_lease *lease = told->lt_lease;
 
 	layout_context_assert_held(brk->lb_context);
-	told->lt_done = true;
 	if (!lease->ll_exclusive) {
 		layout_lease_unlink_locked(lease);
 		list_add(&lease->ll_list, dead);
 	} else if (lease->ll_consent && layout_lease_pinned_locked(brk, lease)) {
 		layout_lease_kill_locked(brk, lease);
+		told->lt_killed = true;
 	}
 }
 
@@ -265,7 +269,7 @@ static ktime_t layout_break_escalate_locked(struct layout_break *brk,
 	layout_context_assert_held(brk->lb_context);
 	for (i = 0; i < brk->lb_nr_told; i++) {
 		told = &brk->lb_told[i];
-		if (!told->lt_lease || told->lt_done || !told->lt_deadline)
+		if (!told->lt_lease || told->lt_killed || !told->lt_deadline)
 			continue;
 		if (told->lt_deadline <= now)
 			layout_told_escalate_locked(brk, told, dead);

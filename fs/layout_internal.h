@@ -7,12 +7,15 @@
  *
  * Lock order:
  *
- *   mmap_lock
- *     inode->i_rwsem
+ *   inode->i_rwsem
+ *     mmap_lock
  *       mapping->invalidate_lock
  *         flctx->flc_lock
  *           layout_leases_lock
- *           fown->lock, sighand->siglock
+ *             inode->i_lock
+ *           fown->lock
+ *             sighand->siglock
+ *           lc_wait.lock
  *
  * flc_lock is never taken in an interrupt, and i_pages never inside it.
  */
@@ -113,14 +116,14 @@ struct layout_pin {
  * struct layout_told - a lease that a break has told
  * @lt_lease:    the lease, NULL once it is gone
  * @lt_deadline: CLOCK_MONOTONIC nanoseconds of its escalation, 0 for none
- * @lt_done:     escalated already
+ * @lt_killed:   its holder has been killed
  *
  * flc_lock guards all of it.
  */
 struct layout_told {
 	struct layout_lease *lt_lease;
 	u64 lt_deadline;
-	bool lt_done;
+	bool lt_killed;
 };
 
 /**
@@ -196,14 +199,21 @@ static inline bool layout_lease_plain_other(const struct layout_lease *lease)
 	return !lease->ll_exclusive && lease->ll_holder != task_tgid(current);
 }
 
+/* May a layout lease be granted on @inode, and a pin taken under it? */
+static inline bool layout_allowed(const struct inode *inode)
+{
+	return (inode->i_flags & S_LAYOUT_LEASE) &&
+	       READ_ONCE(inode->i_sb->s_layout_open);
+}
+
 /* fs/locks.c */
 extern int leases_enable;
 extern int lease_break_time;
 struct file_lock_context *locks_get_lock_context(struct inode *inode, int type);
 
 /* fs/layout_lease.c */
-struct layout_lease *layout_lease_find_locked(struct layout_context *lc,
-					      struct pid *holder);
+struct layout_lease *layout_lease_get_locked(struct layout_context *lc,
+					     struct pid *holder);
 void layout_lease_unlink_locked(struct layout_lease *lease);
 void layout_lease_free(struct layout_lease *lease);
 
@@ -221,7 +231,8 @@ const char *layout_break_name(const struct layout_break *brk);
 /* fs/layout_escalate.c */
 struct layout_told *layout_told_find(struct layout_break *brk,
 				     const struct layout_lease *lease);
-void layout_break_tell_locked(struct layout_break *brk);
+void layout_break_tell_locked(struct layout_break *brk,
+			      struct list_head *dispose);
 bool layout_break_blocked_locked(struct layout_break *brk);
 int layout_break_wait(struct layout_break *brk);
 

@@ -30,11 +30,12 @@
 #include <linux/pid.h>
 #include <linux/security.h>
 #include <linux/slab.h>
+#include <linux/time_namespace.h>
 #include <linux/uaccess.h>
 
 #include "layout_internal.h"
 
-/* Guards layout_leases, ll_global, and every change of s_layout_policy. */
+/* Guards layout_leases, ll_global, s_layout_open and s_layout_policy. */
 static DEFINE_SPINLOCK(layout_leases_lock);
 /* All layout leases of the system. */
 static LIST_HEAD(layout_leases);
@@ -48,7 +49,7 @@ const struct constant_table layout_policy_names[] = {
 };
 EXPORT_SYMBOL_GPL(layout_policy_names);
 
-/* Is there a pin on @sb?  The caller has made its policy "off". */
+/* Is there a pin on @sb? */
 static bool layout_sb_pinned(struct super_block *sb)
 {
 	struct layout_lease *lease;
@@ -104,35 +105,47 @@ static void layout_leases_drop(struct inode *inode)
 		layout_lease_free(lease);
 }
 
+static void layout_sb_set(struct super_block *sb, enum layout_policy policy,
+			  bool open)
+{
+	spin_lock(&layout_leases_lock);
+	WRITE_ONCE(sb->s_layout_policy, policy);
+	WRITE_ONCE(sb->s_layout_open, open);
+	spin_unlock(&layout_leases_lock);
+}
+
 /**
  * layout_policy_set - apply the mount option "layout_lease"
  * @sb:     the superblock, being mounted or with s_umount held for writing
  * @policy: the policy
  *
- * "off" drops idle layout leases, and is refused where a pin stands; for the
- * moment in which that is found out, no new pin is allowed.
+ * "off" drops idle layout leases, and is refused where a pin stands.
  *
  * Context: Process context.  May sleep.
  * Return: 0, or -EBUSY if the policy would be "off" while pins stand.
  */
 int layout_policy_set(struct super_block *sb, enum layout_policy policy)
 {
-	enum layout_policy old = sb->s_layout_policy;
 	struct inode *inode;
 
-	spin_lock(&layout_leases_lock);
-	WRITE_ONCE(sb->s_layout_policy, policy);
-	spin_unlock(&layout_leases_lock);
-
-	if (policy != LAYOUT_POLICY_OFF)
+	if (policy != LAYOUT_POLICY_OFF) {
+		layout_sb_set(sb, policy, true);
 		return 0;
+	}
+
+	if (layout_sb_pinned(sb))
+		return -EBUSY;
+	/* Keep pins out, and look again. */
+	layout_sb_set(sb, layout_sb_policy(sb), false);
 	if (layout_sb_pinned(sb)) {
-		WRITE_ONCE(sb->s_layout_policy, old);
+		layout_sb_set(sb, layout_sb_policy(sb), true);
 		return -EBUSY;
 	}
+	layout_sb_set(sb, LAYOUT_POLICY_OFF, false);
 	while ((inode = layout_sb_leased_inode(sb))) {
 		layout_leases_drop(inode);
 		iput(inode);
+		cond_resched();
 	}
 	return 0;
 }
@@ -183,23 +196,40 @@ bool layout_lease_carried(struct file *file)
 }
 
 /**
- * layout_lease_find_locked - the lease that lets a thread group pin
+ * layout_lease_exclude - may an open file get an ordinary lease?
+ * @file:  the open file
+ * @flctx: file lock context of its inode
+ *
+ * Context: flc_lock is held.
+ * Return: 0, or -EBUSY if it carries a layout lease.
+ */
+int layout_lease_exclude(struct file *file, struct file_lock_context *flctx)
+{
+	struct layout_context *lc = layout_context(file_inode(file));
+
+	lockdep_assert_held(&flctx->flc_lock);
+	return lc && layout_lease_of_file_locked(lc, file) ? -EBUSY : 0;
+}
+
+/**
+ * layout_lease_get_locked - the lease that lets a thread group pin
  * @lc:     layout state of the inode
  * @holder: the thread group
  *
+ * A file that has begun to close takes its lease along, and does not count.
+ *
  * Context: flc_lock is held.
- * Return: An exclusive lease of @holder whose file has not begun to close, or
- *         NULL.
+ * Return: An exclusive lease of @holder with a reference on its file, or NULL.
  */
-struct layout_lease *layout_lease_find_locked(struct layout_context *lc,
-					      struct pid *holder)
+struct layout_lease *layout_lease_get_locked(struct layout_context *lc,
+					     struct pid *holder)
 {
 	struct layout_lease *lease;
 
 	layout_context_assert_held(lc);
 	list_for_each_entry(lease, &lc->lc_leases, ll_list)
 		if (lease->ll_exclusive && lease->ll_holder == holder &&
-		    file_count(lease->ll_file))
+		    get_file_active(&lease->ll_file))
 			return lease;
 	return NULL;
 }
@@ -239,7 +269,7 @@ static struct layout_context *layout_context_get(struct inode *inode)
  * layout_context_free - free the layout state of an inode
  * @flctx: file lock context of an inode that nobody uses any more
  *
- * Context: Any.
+ * Context: Process context.  May sleep.
  */
 void layout_context_free(struct file_lock_context *flctx)
 {
@@ -269,8 +299,7 @@ static int layout_lease_permitted(struct file *file, int arg)
 		return -EINVAL;
 	if ((arg & F_EXCLUSIVE) && !(file->f_mode & FMODE_WRITE))
 		return -EBADF;
-	if (!(inode->i_flags & S_LAYOUT_LEASE) ||
-	    layout_policy(inode) == LAYOUT_POLICY_OFF)
+	if (!layout_allowed(inode))
 		return -EOPNOTSUPP;
 	if ((arg & F_EXCLUSIVE) && !IS_DAX(inode))
 		return -EOPNOTSUPP;
@@ -340,7 +369,7 @@ static int layout_lease_link_locked(struct layout_lease *lease)
 
 	layout_context_assert_held(lc);
 	spin_lock(&layout_leases_lock);
-	if (layout_policy(lc->lc_inode) == LAYOUT_POLICY_OFF)
+	if (!layout_allowed(lc->lc_inode))
 		error = -EOPNOTSUPP;
 	else
 		list_add_tail(&lease->ll_global, &layout_leases);
@@ -542,7 +571,19 @@ int fcntl_getlease_layout(struct file *file)
 	return type;
 }
 
-/* Describe @brk, which has told @lease, as its holder may see it. */
+/* @deadline by CLOCK_MONOTONIC of the caller's time namespace. */
+static u64 layout_deadline_of_caller(u64 deadline)
+{
+	struct timespec64 ts;
+
+	if (!deadline)
+		return 0;
+	ts = ns_to_timespec64(deadline);
+	timens_add_monotonic(&ts);
+	return timespec64_to_ns(&ts);
+}
+
+/* Describe @brk, which has told a lease, as its holder may see it. */
 static void layout_break_describe_locked(struct layout_break *brk,
 					 const struct layout_told *told,
 					 struct layout_break_info *info)
@@ -557,7 +598,7 @@ static void layout_break_describe_locked(struct layout_break *brk,
 	info->start = (u64)brk->lb_first << PAGE_SHIFT;
 	info->end = brk->lb_last == ULONG_MAX ? ~0ULL :
 		    ((u64)brk->lb_last + 1) << PAGE_SHIFT;
-	info->deadline_ns = told->lt_deadline;
+	info->deadline_ns = layout_deadline_of_caller(told->lt_deadline);
 	while ((pin = layout_pin_next(lc, pin, brk->lb_first, brk->lb_last)))
 		if (pin->lp_lease->ll_holder ==
 		    task_tgid(current))

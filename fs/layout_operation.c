@@ -23,32 +23,20 @@
 bool __layout_truncate_breaks(struct inode *inode, loff_t size)
 {
 	return size < i_size_read(inode) && !IS_IMMUTABLE(inode) &&
-	       layout_policy(inode) != LAYOUT_POLICY_OFF;
+	       !IS_SWAPFILE(inode);
 }
 
-/*
- * What a fallocate takes away: nothing for the modes that only add blocks, and
- * for a request that the filesystem is going to refuse.  0: nothing.
- */
-static unsigned int layout_fallocate_reason(struct inode *inode, int mode,
-					    loff_t start, loff_t end)
+static unsigned int layout_fallocate_reason(int mode)
 {
-	bool aligned = IS_ALIGNED(start | end, i_blocksize(inode));
-	loff_t size = i_size_read(inode);
-
 	switch (mode & FALLOC_FL_MODE_MASK) {
 	case FALLOC_FL_PUNCH_HOLE:
 		return LAYOUT_BREAK_PUNCH_HOLE;
 	case FALLOC_FL_ZERO_RANGE:
 		return LAYOUT_BREAK_ZERO_RANGE;
 	case FALLOC_FL_COLLAPSE_RANGE:
-		return aligned && end < size ? LAYOUT_BREAK_COLLAPSE_RANGE : 0;
-	case FALLOC_FL_INSERT_RANGE:
-		return aligned && start < size &&
-		       end - start <= inode->i_sb->s_maxbytes - size ?
-		       LAYOUT_BREAK_INSERT_RANGE : 0;
+		return LAYOUT_BREAK_COLLAPSE_RANGE;
 	default:
-		return 0;
+		return LAYOUT_BREAK_INSERT_RANGE;
 	}
 }
 
@@ -65,8 +53,9 @@ static unsigned int layout_fallocate_reason(struct inode *inode, int mode,
 bool __layout_fallocate_breaks(struct inode *inode, int mode, loff_t offset,
 			       loff_t len)
 {
-	return layout_policy(inode) != LAYOUT_POLICY_OFF &&
-	       layout_fallocate_reason(inode, mode, offset, offset + len);
+	loff_t end = offset + len;
+
+	return falloc_unmap_range(inode, mode, offset, &end);
 }
 
 /**
@@ -88,16 +77,13 @@ int layout_break_fallocate(struct file *file, int mode, loff_t offset,
 			     LAYOUT_BREAK_NOSTART : 0;
 	struct inode *inode = file_inode(file);
 	loff_t end = offset + len;
-	unsigned int reason;
 
 	*brkp = NULL;
-	if (!layout_context(inode))
+	if (!layout_context(inode) ||
+	    !falloc_unmap_range(inode, mode, offset, &end))
 		return 0;
-	reason = layout_fallocate_reason(inode, mode, offset, end);
-	if (!reason)
-		return 0;
-	falloc_unmap_range(mode, &end);
-	return layout_break_begin(inode, offset, end, reason, flags, brkp);
+	return layout_break_begin(inode, offset, end,
+				  layout_fallocate_reason(mode), flags, brkp);
 }
 
 /**

@@ -41,6 +41,9 @@
 #define LAYOUT_ENTRY_PAGES_MAX	1UL
 #endif
 
+/* Pages pinned in one step, for which DAX entries are looked at in one go. */
+#define LAYOUT_STEP_PAGES	512UL
+
 /**
  * struct layout_owner - the owner file of pins, as far as pins need it
  * @lo_refs: references: the owner file's and one per pin
@@ -131,11 +134,12 @@ static void layout_pin_unlink_locked(struct layout_pin *pin)
 	layout_break_wake_locked(lc, pin->lp_range.start, pin->lp_range.last);
 }
 
-/* Free a pin that is not in the tree.  Its file may be closed by this. */
-static void layout_pin_free(struct layout_pin *pin)
+/*
+ * Free a pin that is not in the tree.  @file is the leased file: once the last
+ * pin is unlinked the lease may be gone.
+ */
+static void layout_pin_free(struct layout_pin *pin, struct file *file)
 {
-	struct file *file = pin->lp_lease->ll_file;
-
 	layout_owner_put(pin->lp_owner);
 	kfree(pin);
 	fput(file);
@@ -144,11 +148,12 @@ static void layout_pin_free(struct layout_pin *pin)
 static void layout_pin_drop(struct layout_pin *pin)
 {
 	struct layout_context *lc = pin->lp_lease->ll_context;
+	struct file *file = pin->lp_lease->ll_file;
 
 	spin_lock(&lc->lc_flctx->flc_lock);
 	layout_pin_unlink_locked(pin);
 	spin_unlock(&lc->lc_flctx->flc_lock);
-	layout_pin_free(pin);
+	layout_pin_free(pin, file);
 }
 
 /*
@@ -161,39 +166,39 @@ static int layout_pin_link_locked(struct layout_context *lc,
 {
 	struct layout_lease *lease;
 	struct layout_pin *before;
-	struct file *file;
+	int error;
 
 	layout_context_assert_held(lc);
-	lease = layout_lease_find_locked(lc, task_tgid(current));
-	/* The file may be on its way out: the lease goes with it. */
-	file = lease ? get_file_active(&lease->ll_file) : NULL;
-	if (!file)
+	lease = layout_lease_get_locked(lc, task_tgid(current));
+	if (!lease)
 		return -EOPNOTSUPP;
 
 	pin->lp_lease = lease;
 	before = layout_pin_continued(pin, pins);
+	error = -EAGAIN;
 	if (layout_break_pending_locked(lc, pin->lp_range.start,
 					pin->lp_range.last) ||
 	    (before && layout_break_pending_locked(lc, before->lp_range.start,
-						   before->lp_range.last))) {
-		fput(file);
-		return -EAGAIN;
-	}
-	if (!writable) {
-		fput(file);
-		return -EFAULT;
-	}
+						   before->lp_range.last)))
+		goto put_file;
+	error = -EFAULT;
+	if (!writable)
+		goto put_file;
 
 	WRITE_ONCE(lease->ll_nr_pins, lease->ll_nr_pins + 1);
 	/* Pairs with smp_mb() in layout_sb_pinned(). */
 	smp_mb();
-	if (layout_policy(lc->lc_inode) == LAYOUT_POLICY_OFF) {
-		WRITE_ONCE(lease->ll_nr_pins, lease->ll_nr_pins - 1);
-		fput(file);
-		return -EOPNOTSUPP;
-	}
+	error = -EOPNOTSUPP;
+	if (!layout_allowed(lc->lc_inode))
+		goto uncount_pin;
 	interval_tree_insert(&pin->lp_range, &lc->lc_pins);
 	return 0;
+
+uncount_pin:
+	WRITE_ONCE(lease->ll_nr_pins, lease->ll_nr_pins - 1);
+put_file:
+	fput(lease->ll_file);
+	return error;
 }
 
 /*
@@ -269,8 +274,9 @@ static int layout_pin_settle(struct layout_pin *pin, struct layout_pins *pins,
 	layout_break_wake_locked(lc, bound_first, bound_last);
 	spin_unlock(&lc->lc_flctx->flc_lock);
 
+	/* The lease is held by the pin that goes on. */
 	if (into)
-		layout_pin_free(pin);
+		layout_pin_free(pin, into->lp_lease->ll_file);
 	return 0;
 }
 
@@ -320,7 +326,8 @@ static long layout_pin_vma(struct mm_struct *mm, unsigned long start,
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EOPNOTSUPP;
 
-	nr_pages = min(nr_pages, (vma->vm_end - start) >> PAGE_SHIFT);
+	nr_pages = min3(nr_pages, (vma->vm_end - start) >> PAGE_SHIFT,
+			LAYOUT_STEP_PAGES);
 	first = linear_page_index(vma, start);
 	last = first + nr_pages - 1;
 	pin = layout_pin_insert(file_inode(vma->vm_file), pins, first, last,
@@ -337,6 +344,7 @@ static long layout_pin_vma(struct mm_struct *mm, unsigned long start,
 	ret = layout_pin_settle(pin, pins, first, last);
 	if (ret)
 		goto unpin_pages;
+	dax_layout_wake(pages, nr_pages);
 	return nr_pages;
 
 unpin_pages:

@@ -66,13 +66,24 @@ extern const struct constant_table layout_policy_names[];
  * layout_policy - policy in force on the filesystem of an inode
  * @inode: any inode
  *
- * Context: Any.  The answer may be stale unless flc_lock of an inode with
- *          leases is held, see layout_policy_set().
+ * Context: Any.  The answer may be stale.
  * Return: The policy.
  */
 static inline enum layout_policy layout_policy(const struct inode *inode)
 {
 	return READ_ONCE(inode->i_sb->s_layout_policy);
+}
+
+/**
+ * layout_sb_policy - policy in force on a filesystem
+ * @sb: the superblock
+ *
+ * Context: s_umount is held.
+ * Return: The policy.
+ */
+static inline enum layout_policy layout_sb_policy(const struct super_block *sb)
+{
+	return READ_ONCE(sb->s_layout_policy);
 }
 
 /**
@@ -84,7 +95,7 @@ static inline enum layout_policy layout_policy(const struct inode *inode)
  */
 static inline const char *layout_policy_option(const struct super_block *sb)
 {
-	enum layout_policy policy = READ_ONCE(sb->s_layout_policy);
+	enum layout_policy policy = layout_sb_policy(sb);
 
 	return policy == LAYOUT_POLICY_OFF ? NULL :
 					     layout_policy_names[policy].name;
@@ -120,6 +131,7 @@ static inline void layout_context_init(struct file_lock_context *flctx)
 int layout_policy_set(struct super_block *sb, enum layout_policy policy);
 bool layout_lease_requested(int arg);
 bool layout_lease_carried(struct file *file);
+int layout_lease_exclude(struct file *file, struct file_lock_context *flctx);
 int fcntl_setlease_layout(unsigned int fd, struct file *file, int arg);
 int fcntl_getlease_layout(struct file *file);
 int fcntl_getlayoutbreak(struct file *file, struct layout_break_info __user *argp);
@@ -132,6 +144,7 @@ int layout_break_begin(struct inode *inode, loff_t start, loff_t end,
 		       struct layout_break **brkp);
 void __layout_break_end(struct layout_break *brk);
 int __layout_break_check(struct inode *inode, loff_t start, loff_t end);
+int __layout_plain_check(struct inode *inode);
 bool __layout_truncate_breaks(struct inode *inode, loff_t size);
 bool __layout_fallocate_breaks(struct inode *inode, int mode, loff_t offset,
 			       loff_t len);
@@ -192,6 +205,24 @@ static inline bool layout_truncate_breaks(struct inode *inode, loff_t size,
 {
 	return layout_context(inode) && !brk &&
 	       __layout_truncate_breaks(inode, size);
+}
+
+/**
+ * layout_truncate_check - may a file be truncated without a bracket?
+ * @inode: inode to be truncated
+ * @size:  its new size in bytes
+ *
+ * nfsd and stacked filesystems come here without one.  Pins are found later,
+ * by layout_break_check(); a plain lease has to be told, for which it is too
+ * late with i_rwsem held.
+ *
+ * Context: Process context, i_rwsem held.
+ * Return: 0, or -ETXTBSY if another thread group has a plain layout lease.
+ */
+static inline int layout_truncate_check(struct inode *inode, loff_t size)
+{
+	return layout_truncate_breaks(inode, size, NULL) ?
+		__layout_plain_check(inode) : 0;
 }
 
 /**
@@ -292,6 +323,11 @@ static inline void layout_pins_release(struct layout_pins *pins)
 
 #else /* !CONFIG_LAYOUT_LEASE */
 
+static inline enum layout_policy layout_sb_policy(const struct super_block *sb)
+{
+	return LAYOUT_POLICY_OFF;
+}
+
 static inline const char *layout_policy_option(const struct super_block *sb)
 {
 	return NULL;
@@ -311,6 +347,12 @@ static inline bool layout_lease_requested(int arg)
 static inline bool layout_lease_carried(struct file *file)
 {
 	return false;
+}
+
+static inline int layout_lease_exclude(struct file *file,
+				       struct file_lock_context *flctx)
+{
+	return 0;
 }
 
 static inline int fcntl_setlease_layout(unsigned int fd, struct file *file,
@@ -357,6 +399,11 @@ static inline bool layout_truncate_breaks(struct inode *inode, loff_t size,
 					  const struct layout_break *brk)
 {
 	return false;
+}
+
+static inline int layout_truncate_check(struct inode *inode, loff_t size)
+{
+	return 0;
 }
 
 static inline int layout_break_truncate(struct inode *inode, loff_t size,
