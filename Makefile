@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Every target prepares what it needs itself: packages, source, kernel, guest.
+# The work is done by scripts/, one small script per topic.
+
+VARIANT ?= patched
+export VARIANT KERNEL RUN SHARE MEM SMP CMDLINE TIMEOUT FORCE LOG
+
+S := scripts
+T := tools/testing/selftests/layout-lease
+
+.PHONY: help deps base tree refresh series kernel rootfs vm shell check demo \
+	both check-mutants checkpatch sparse shellcheck clean
+
+help:
+	@$(S)/help.sh
+
+deps:
+	@$(S)/deps.sh
+
+base: deps
+	@$(S)/import.sh
+
+tree: base
+	@$(S)/tree.sh
+
+refresh: base
+	@$(S)/refresh.sh
+
+series: tree
+	@$(S)/series.sh
+
+# The unpatched kernel needs no patched tree: it builds even where the series
+# does not apply.
+kernel: $(if $(filter base,$(VARIANT)),base,tree)
+	@$(S)/kernel.sh $(VARIANT)
+
+rootfs: deps
+	@$(T)/vm/rootfs.sh >/dev/null
+
+vm: kernel rootfs
+	@$(S)/vm.sh run
+
+shell: kernel rootfs
+	@$(S)/vm.sh shell
+
+both: tree rootfs
+	@$(S)/kernel.sh base
+	@$(S)/kernel.sh patched
+
+check: both
+	@$(S)/check.sh
+
+demo: both
+	@demo/demo.sh
+
+check-mutants: both
+	@$(S)/mutants/run.sh
+
+checkpatch: series
+	@$(S)/checkpatch.sh
+
+sparse: tree
+	@$(S)/kernel.sh patched sparse
+
+shellcheck: deps
+	@$(S)/shellcheck.sh
+
+clean:
+	@$(S)/clean.sh

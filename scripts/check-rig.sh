@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# check-rig.sh RESULTS: the rig tests itself.  A rig that cannot see a failure
+# makes every test pass.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+results=${1:?file for the results}
+vm=$repo/$selftests/vm
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+judge() {
+	if "${@:2}"; then
+		echo "ok rig: $1"
+		echo pass >>"$results"
+	else
+		echo "not ok rig: $1"
+		echo fail >>"$results"
+	fi
+}
+
+# guest NAME VARIANT SECONDS < script
+guest() {
+	local name=$1
+	cat >"$dir/$name.sh"
+	mkdir -p "$dir/share"
+	echo "from the host" >"$dir/share/file"
+	"$vm/vm.sh" --kernel "$build/$2/out/arch/x86/boot/bzImage" --run "$dir/$name.sh" \
+		--share "$dir/share" --timeout "$3" --mem 1G --log "$dir/$name.console" \
+		>"$dir/$name.out" 2>"$dir/$name.err" </dev/null && echo 0 >"$dir/$name.rc" ||
+		echo $? >"$dir/$name.rc"
+}
+
+# ended NAME STATUS [TEXT]: the guest ended so, and its report has the text.
+ended() {
+	[ "$(cat "$dir/$1.rc")" = "$2" ] && grep -q -- "${3:-}" "$dir/$1.out" "$dir/$1.err" && return
+	echo "# status $(cat "$dir/$1.rc"), expected $2 and '${3:-}'; it said:"
+	tail -n 15 "$dir/$1.out" "$dir/$1.err" | sed 's/^/#   /'
+	return 1
+}
+
+complains() { ! "$vm/kernel-warnings.sh" "$1" >/dev/null; }
+
+echo "# the rig itself"
+printf '[    1.0] BUG: sleeping function called\n' >"$dir/bad"
+printf '[    1.0] rig: begin quiet_test\n' >"$dir/good"
+judge "a complaint in a kernel log is seen" complains "$dir/bad"
+judge "a healthy kernel log is accepted" "$vm/kernel-warnings.sh" "$dir/good"
+judge "a missing kernel log is not taken for a healthy one" complains "$dir/none" 2>/dev/null
+
+# shellcheck disable=SC2016 # the guest expands it
+checks='
+set -e
+[ "$(cat /host/file)" = "from the host" ]
+if touch /host/new 2>/dev/null; then echo "/host is writable"; exit 1; fi
+[ "$XFS" = /mnt/xfs ] && [ "$EXT4" = /mnt/ext4 ]
+grep " $XFS xfs " /proc/mounts | grep -q dax=always
+grep " $EXT4 ext4 " /proc/mounts | grep -q dax=always
+rdma link show "$RDMA_DEV/1" | grep -q "state ACTIVE"
+ip addr show dev dummy0 | grep -q "$RDMA_IP/"
+[ "$(ulimit -l)" = unlimited ]
+[ -e /dev/fd/0 ]
+count=$(grep -c layout_lease=break /proc/mounts) || count=0
+echo "$count mounts with layout leases"
+'
+want=0
+! grep -qx CONFIG_LAYOUT_LEASE=y "$build/patched/out/.config" || want=2
+{
+	guest ready patched 120 <<<"#!/bin/bash$checks"
+	guest hang patched 30 <<<$'#!/bin/sh\necho started\nsleep 1000'
+} &
+guest base base 120 <<<"#!/bin/bash$checks"
+guest seven patched 120 <<<$'#!/bin/sh\necho BUG: made up >/dev/kmsg\nexit 7'
+guest panic patched 120 <<<$'#!/bin/sh\necho c >/proc/sysrq-trigger\nsleep 60'
+wait
+judge "a script that succeeds; the guest is as promised" ended ready 0 "$want mounts"
+judge "the same on the base kernel, without layout leases" ended base 0 "0 mounts"
+judge "a script's status 7 is returned, and a complaint of the kernel shown" \
+	ended seven 7 "BUG: made up"
+judge "a panic is seen" ended panic 125 "kernel panicked"
+judge "a hang is seen" ended hang 124 "killed"

@@ -1,0 +1,27 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What 'make' alone says.
+cat <<'TEXT'
+Layout leases: RDMA on files of a DAX file system, and truncate still wins.
+
+  make demo           watch it work, on a kernel without and with the series
+  make check          all tests; the last line is the count
+  make vm RUN=FILE    run a script in a guest with persistent memory and RDMA
+                      (SHARE=DIR, seen at /host; MEM=2G SMP=2 TIMEOUT=600 CMDLINE=)
+  make shell          the same guest, interactively
+
+  make tree           the patched source, in build/patched/linux
+  make kernel         build it (KERNEL=PATH: from another 6.12.y tree or tarball)
+  make refresh        take what was edited in build/patched/linux back to patches/
+  make series         the series ready to be mailed, in build/series
+  make checkpatch     checkpatch --strict over the series and the new files
+  make sparse         sparse over the new files
+  make check-mutants  do the tests notice when a safety rule is broken?
+  make deps           install the Debian packages that all this needs
+  make clean          remove build/ (the caches in ~/.cache/layout-lease stay)
+
+VARIANT=base with kernel, vm and shell uses the kernel without the series.
+Each target does what it needs before. The first run takes about 20 minutes and
+8 GB; everything happens in build/ and ~/.cache/layout-lease.
+TEXT

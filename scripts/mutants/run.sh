@@ -1,0 +1,103 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Break one safety rule of the kernel at a time, and see that the test which is
+# named for it fails: a test that passes without its rule proves nothing.  Takes
+# a kernel build and a guest for each; ONLY=text runs only the rules that have it.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../lib.sh"
+lock
+export LOCKED=1
+
+out=$build/mutants
+tests=$build/check/tests
+rm -rf "$out/linux" "$out/logs"
+mkdir -p "$out/logs" "$tests"
+
+bzimage() { echo "$build/$1/out/arch/x86/boot/bzImage"; }
+
+# The programs, as 'make check' builds them.
+make -s -C "$repo/$selftests" KSFT="$patched/tools/testing/selftests" OUTPUT="$tests" \
+	>"$out/logs/tests" 2>&1 || { cat "$out/logs/tests" >&2; die "building the selftests failed"; }
+
+prune_trees "$patched"
+kgit -C "$patched" worktree add -q --detach "$out/linux" HEAD
+
+# outcome KERNEL PROGRAM TEST LOG: pass, fail, or nothing if the test did not run
+outcome() {
+	local log=$4
+	cat >"$log.sh" <<-END
+		#!/bin/sh
+		cd /host && exec ./$2 -t $3
+	END
+	"$repo/$selftests/vm/vm.sh" --kernel "$(bzimage "$1")" --run "$log.sh" \
+		--share "$tests" --timeout 300 --log "$log.console" >"$log" 2>"$log.err" || :
+	if grep -qE '^not ok ' "$log"; then
+		echo fail
+	elif grep -qE '^# +RUN ' "$log" && ! grep -qE '^# Totals' "$log"; then
+		echo fail	# the guest died in it
+	elif grep -qE '^ok ' "$log"; then
+		echo pass
+	fi
+}
+
+# sabotage FILE LINE WITH
+sabotage() {
+	local count
+	count=$(awk -v line="$2" '{ sub(/^[ \t]+/, "") } $0 == line' \
+		<"$out/linux/$1" | wc -l)
+	[ "$count" = 1 ] || { say "$1 has $count lines that read: $2"; return 1; }
+	LINE=$2 WITH=$3 awk '{ text = $0; sub(/^[ \t]+/, "", text) }
+		text == ENVIRON["LINE"] { print ENVIRON["WITH"]; next } { print }' \
+		<"$out/linux/$1" >"$out/sabotaged"
+	cat "$out/sabotaged" >"$out/linux/$1"
+}
+
+caught=0 missed=0
+verdict() {	# verdict ok|not-ok TEXT
+	if [ "$1" = ok ]; then
+		caught=$((caught + 1))
+		echo "ok $((caught + missed)) $2"
+	else
+		missed=$((missed + 1))
+		echo "not ok $((caught + missed)) $2"
+	fi
+}
+
+try() {
+	local log program name
+	log=$out/logs/$((caught + missed + 1))
+	read -r program name <<<"$test"
+	[ "$(outcome patched "$program" "$name" "$log.sound")" = pass ] ||
+		{ verdict not-ok "$rule: $name does not pass on the sound kernel ($log.sound)"; return; }
+	kgit -C "$out/linux" reset -q --hard
+	sabotage "$file" "$line" "$with" ||
+		{ verdict not-ok "$rule: the sabotage does not apply"; return; }
+	"$repo/scripts/kernel.sh" mutants ||
+		{ verdict not-ok "$rule: the sabotage does not compile"; return; }
+	case $(outcome mutants "$program" "$name" "$log") in
+	fail) verdict ok "$rule: $program $name fails without it" ;;
+	pass) verdict not-ok "$rule: $program $name passes without it" ;;
+	*) verdict not-ok "$rule: $program $name did not run ($log)" ;;
+	esac
+}
+
+rule='' file='' line='' with='' test=''
+block() {
+	[ -z "$rule" ] || [[ $rule != *${ONLY:-}* ]] || try
+	rule='' file='' line='' with='' test=''
+}
+
+while IFS= read -r text <&3; do
+	case $text in
+	'#'*) ;;
+	'') block ;;
+	*:*) printf -v "${text%%:*}" %s "${text#*: }" ;;
+	esac
+done 3<"$here/mutants"
+block
+
+kgit -C "$out/linux" reset -q --hard
+echo "$caught passed, $missed failed"
+[ "$missed" = 0 ] && [ "$caught" -gt 0 ]

@@ -1,0 +1,22 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Print the lines of a kernel log that no healthy kernel prints; exit with 1
+# if there are any, 0 if there are none, 2 if the log cannot be read.
+set -uo pipefail
+
+[ $# = 1 ] || { echo "usage: $0 LOG" >&2; exit 2; }
+[ -s "$1" ] || { echo "$0: $1 is missing or empty: nothing to scan" >&2; exit 2; }
+
+patterns='WARNING:|BUG:|Oops|Kernel panic|general protection fault|Call Trace:'
+patterns+='|INFO: task .* blocked for more than|rcu: INFO:|soft lockup|hard LOCKUP'
+patterns+='|possible recursive locking|possible circular locking|inconsistent lock state'
+patterns+='|suspicious RCU usage|held lock freed|bad unlock balance'
+patterns+='|scheduling while atomic|sleeping function called from invalid'
+patterns+='|refcount_t:|list_(add|del) corruption|UBSAN:|KASAN:|KFENCE:|unreferenced object'
+patterns+='|Bad page state|bad pte|page dumped because|kernel BUG at|stack-protector'
+patterns+='|double fault|Corruption of in-memory data|XFS .*(Internal error|Shutting down|shutdown)'
+patterns+='|EXT4-fs error|EXT4-fs warning'
+
+# A test's own marker may quote anything; the kernel's lines are the rest.
+! grep -nEa "$patterns" "$1" | grep -vEa 'rig: '

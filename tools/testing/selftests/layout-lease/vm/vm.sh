@@ -1,0 +1,161 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Boot a kernel in QEMU with two emulated NVDIMMs and soft-RoCE, run a script in
+# it as root, show its output and exit with its status.  A guest that panics,
+# hangs or vanishes is a failure (status 124: out of time, 125: anything else),
+# reported with the end of its console log.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+
+usage() {
+	cat <<USAGE
+usage: vm.sh --kernel BZIMAGE (--run SCRIPT | --shell) [options]
+  --share DIR      the guest sees DIR read-only at /host
+  --mem SIZE       guest memory besides the NVDIMMs (default 2G)
+  --smp N          processors (default 2)
+  --cmdline WORDS  more kernel parameters
+  --timeout SEC    kill the guest after so long (default 600)
+  --log FILE       keep the console log there (default: kept only after a failure)
+USAGE
+}
+
+die() { echo "vm: $*" >&2; exit 125; }
+
+kernel='' run='' share='' mem=2G smp=2 cmdline='' timeout=600 log='' mode=run
+while [ $# -gt 0 ]; do
+	case $1 in
+	--shell) mode=shell; shift; continue ;;
+	--help|-h) usage; exit 0 ;;
+	--kernel|--run|--share|--mem|--smp|--cmdline|--timeout|--log)
+		[ $# -ge 2 ] || die "$1 needs a value"
+		printf -v "${1#--}" %s "$2"
+		shift 2 ;;
+	*) usage >&2; die "unknown option $1" ;;
+	esac
+done
+
+[ -n "$kernel" ] || die "--kernel is missing"
+[ -r "$kernel" ] || die "no kernel at $kernel: build it first"
+[ "$mode" = shell ] || [ -n "$run" ] || die "--run SCRIPT (or --shell) is missing"
+[ -z "$run" ] || [ -r "$run" ] || die "no script at $run"
+[ -z "$share" ] || [ -d "$share" ] || die "no directory at $share"
+[[ $smp =~ ^[1-9][0-9]*$ ]] || die "--smp wants a number, not '$smp'"
+[[ $timeout =~ ^[1-9][0-9]*$ ]] || die "--timeout wants seconds, not '$timeout'"
+mib=$(($(numfmt --from=iec "$mem" 2>/dev/null || echo 0) / 1048576))
+((mib >= 512)) || die "--mem wants a size of 512M or more, not '$mem'"
+command -v qemu-system-x86_64 >/dev/null ||
+	die "qemu-system-x86_64 is missing; 'make deps' installs it"
+image=$("$here/rootfs.sh")
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/layout-lease-vm.XXXXXX")
+log=${log:-$dir/console.log}
+: >"$log" || die "cannot write the console log $log"
+keep=0
+
+# shellcheck disable=SC2317 # called by the trap
+cleanup() {
+	[ ! -s "$dir/pid" ] || kill "$(cat "$dir/pid")" 2>/dev/null || :
+	[ "$keep" = 1 ] || rm -rf "$dir"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM HUP
+
+mkdir "$dir/rig"
+cp "$here/init.sh" "$dir/rig/init.sh"
+if [ -n "$run" ]; then
+	cp "$run" "$dir/rig/script"
+	chmod 755 "$dir/rig/script"
+fi
+rows=24 columns=80
+[ "$mode" = run ] || { [ -t 0 ] && read -r rows columns < <(stty size); } || :
+cat >"$dir/rig/env" <<ENV
+MODE=$mode
+SHARED=$((${#share} > 0))
+TIMEOUT=$timeout
+TERM=${TERM:-vt100}
+ROWS=$rows
+COLUMNS=$columns
+ENV
+
+# The device nodes of KVM exist on machines that cannot use it.
+if grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
+	accel=(-accel kvm -cpu host)
+else
+	accel=(-accel "tcg,thread=multi" -cpu "max,la57=off")
+fi
+
+qemu=(qemu-system-x86_64 -M "q35,nvdimm=on" "${accel[@]}"
+	-nodefaults -no-user-config -display none -no-reboot -pidfile "$dir/pid"
+	-smp "$smp" -m "${mib}M,slots=4,maxmem=$((mib + 4096))M"
+	-object "memory-backend-ram,id=nv0,size=1026M"
+	-device "nvdimm,id=nvdimm0,memdev=nv0,label-size=256K"
+	-object "memory-backend-ram,id=nv1,size=1026M"
+	-device "nvdimm,id=nvdimm1,memdev=nv1,label-size=256K"
+	-drive "file=$image,format=raw,if=virtio,snapshot=on"
+	-device virtio-rng-pci -device virtio-serial-pci
+	-virtfs "local,path=$dir/rig,mount_tag=rig,security_model=none,readonly=on"
+	-chardev "file,id=out,path=/dev/fd/3"
+	-device "virtserialport,chardev=out,name=rig.out"
+	-chardev "file,id=status,path=$dir/status"
+	-device "virtserialport,chardev=status,name=rig.status"
+	-kernel "$kernel"
+	-append "console=ttyS0 root=/dev/vda rw init=/sbin/rig panic=-1 oops=panic \
+printk.devkmsg=on ignore_loglevel $cmdline")
+[ -z "$share" ] ||
+	qemu+=(-virtfs "local,path=$share,mount_tag=host,security_model=none,readonly=on")
+
+export TMPDIR=$dir		# where QEMU keeps what the guest writes to its root
+: >"$dir/status"
+if [ "$mode" = shell ]; then
+	qemu+=(-chardev "stdio,id=con,signal=off,logfile=$log" -serial chardev:con)
+	rc=0
+	"${qemu[@]}" 3>/dev/null || rc=$?
+else
+	qemu+=(-serial "file:$log")
+	# Through a pipe: QEMU would truncate a plain file, and the pipe's end
+	# tells that QEMU is gone, however it went.
+	{
+		rc=0
+		timeout --foreground -k 5 "$timeout" "${qemu[@]}" \
+			3>&1 >"$dir/qemu.log" 2>&1 </dev/null || rc=$?
+		echo "$rc" >"$dir/rc"
+	} | cat &
+	wait $! || :
+	rc=$(cat "$dir/rc")
+fi
+
+read -r what text <"$dir/status" || :
+case ${what:-} in
+exit)
+	"$here/kernel-warnings.sh" "$log" >"$dir/warnings" || {
+		[ "$log" != "$dir/console.log" ] || keep=1
+		echo "vm: the guest's kernel complained; see $log:" >&2
+		head -n 5 "$dir/warnings" >&2
+	}
+	exit "$text"
+	;;
+setup) why="guest setup failed: $text" ;;
+*)
+	if grep -qa 'Kernel panic' "$log"; then
+		why="the guest's kernel panicked"
+	elif [ "$rc" = 124 ] || [ "$rc" = 137 ]; then
+		why="no end after $timeout s: killed"
+	elif [ "$rc" = 0 ]; then
+		why="the guest went away without a status"
+	else
+		why="QEMU failed ($rc): $(cat "$dir/qemu.log" 2>/dev/null)"
+	fi
+	;;
+esac
+
+[ "$log" != "$dir/console.log" ] || keep=1
+{
+	echo "vm: $why"
+	echo "vm: the last lines of its console ($log):"
+	tail -n "${TAIL:-40}" "$log"
+	echo "vm: $why"
+} >&2
+[ "$rc" = 124 ] || [ "$rc" = 137 ] || exit 125
+exit 124
