@@ -5,12 +5,14 @@
  */
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -205,10 +207,14 @@ static int64_t find_physical(const char *path, int64_t block, int64_t len)
 /* Blocks that a filesystem keeps for itself would be freed, and not reused. */
 static int drop_reserve(const char *root)
 {
-	return ll_shell("dev=$(findmnt -no SOURCE %s); case $(findmnt -no FSTYPE %s) in "
-			"ext4) echo 0 >/sys/fs/ext4/${dev##*/}/reserved_clusters;; "
-			"xfs) xfs_io -x -c 'resblks 0' %s >/dev/null;; esac",
-			root, root, root) ? -EIO : 0;
+	struct statfs st;
+
+	if (statfs(root, &st))
+		return -errno;
+	if (st.f_type == EXT4_SUPER_MAGIC)
+		return ll_shell("echo 0 >/sys/fs/ext4/$(basename $(findmnt -no SOURCE %s))/%s",
+				root, "reserved_clusters");
+	return ll_shell("xfs_io -x -c 'resblks 0' %s >/dev/null", root);
 }
 
 static int take_space(int fd, off_t off, size_t piece)

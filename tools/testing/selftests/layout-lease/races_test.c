@@ -238,10 +238,11 @@ TEST_F(storm, holders_die_while_they_are_broken)
 TEST_F(storm, holders_that_break_each_other_do_not_deadlock)
 {
 	struct ll_cmd cmd = { .op = H_BREAK, .mr = OP_TRUNCATE };
-	struct ll_holder a, b;
+	struct ll_holder a, b, *both[] = { &a, &b };
 	struct ll_rsp rsp;
 	char other[LL_PATH];
-	int ret;
+	int ret, killed = 0;
+	size_t i;
 
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 1));
 	ASSERT_EQ(0, ll_file(&self->env, "g", LL_FILE_SIZE, other));
@@ -252,15 +253,17 @@ TEST_F(storm, holders_that_break_each_other_do_not_deadlock)
 	snprintf(cmd.path, sizeof(cmd.path), "%s", self->path);
 	ASSERT_EQ(0, ll_holder_send(&b, &cmd));
 	/* the deadlines end it: at least one of them dies, no call is stuck */
-	ret = ll_holder_recv(&a, LL_SOON, &rsp);
-	EXPECT_TRUE(ret == 0 || ret == -EPIPE) {
-		TH_LOG("first: %d", ret);
+	for (i = 0; i < LL_ARRAY_SIZE(both); i++) {
+		ret = ll_holder_recv(both[i], LL_SOON, &rsp);
+		EXPECT_TRUE(ret == 0 || ret == -EPIPE) {
+			TH_LOG("holder %zu: %d", i, ret);
+		}
+		if (ret == -EPIPE) {
+			EXPECT_EQ(SIGKILL, ll_holder_wait(both[i], LL_SOON));
+			killed++;
+		}
 	}
-	ret = ll_holder_recv(&b, LL_SOON, &rsp);
-	EXPECT_TRUE(ret == 0 || ret == -EPIPE) {
-		TH_LOG("second: %d", ret);
-	}
-	EXPECT_TRUE(!ll_holder_alive(&a) || !ll_holder_alive(&b));
+	EXPECT_LE(1, killed);
 	ll_holder_end(&a);
 	ll_holder_end(&b);
 	EXPECT_EQ(0, ll_policy(&self->env, "off"));

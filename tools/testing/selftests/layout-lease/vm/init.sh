@@ -32,17 +32,17 @@ try() {
 }
 
 mounts() {
-	try mount -t sysfs sysfs /sys
+	try mount -t sysfs none /sys
 	mkdir -p /dev/pts /dev/shm /dev/mqueue
 	try mount -t devpts -o ptmxmode=666 devpts /dev/pts
-	try mount -t mqueue mqueue /dev/mqueue
+	try mount -t mqueue none /dev/mqueue
 	local dir
 	for dir in /dev/shm /run /tmp /var/tmp; do
 		try mount -t tmpfs -o mode=1777 tmpfs "$dir"
 	done
-	try mount -t debugfs debugfs /sys/kernel/debug
-	try mount -t tracefs tracefs /sys/kernel/tracing
-	try mount -t cgroup2 cgroup2 /sys/fs/cgroup
+	try mount -t debugfs none /sys/kernel/debug
+	try mount -t tracefs none /sys/kernel/tracing
+	try mount -t cgroup2 none /sys/fs/cgroup
 	[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 	[ -e /dev/stdin ] || ln -s /proc/self/fd/0 /dev/stdin
 	[ -e /dev/stdout ] || ln -s /proc/self/fd/1 /dev/stdout
@@ -132,7 +132,7 @@ cd /root || fail "no /root"
 if [ "$MODE" = shell ]; then
 	export TERM
 	stty rows "$ROWS" cols "$COLUMNS" 2>/dev/null <>/dev/ttyS0
-	printf '\nXFS=%s EXT4=%s RDMA_DEV=%s RDMA_IP=%s; host files in /host; ^D ends the guest.\n' \
+	printf '\nXFS=%s EXT4=%s RDMA_DEV=%s RDMA_IP=%s; /host is shared; ^D ends.\n' \
 		"$XFS" "$EXT4" "$RDMA_DEV" "$RDMA_IP" >/dev/ttyS0
 	setsid -cw bash -i <>/dev/ttyS0 >&0 2>&0
 else

@@ -50,7 +50,7 @@ apt-get indextargets --format \
 	awk -F'|' '$1 == "Debian" && $2 ~ /^bookworm(-updates|-security)?$/ { print $3 }' |
 	sort -u >"$tmp/sources"
 [ -s "$tmp/sources" ] ||
-	die "apt has no Debian 12 (bookworm) package lists: run 'apt-get update', or add the Debian sources"
+	die "apt has no package lists of Debian 12 (bookworm): run 'apt-get update'"
 apt-config dump Acquire |
 	grep -E '^Acquire::(http|https|Retries|Check-)[^ ]* "[^"]+";' >"$tmp/aptopt" ||
 	echo 'Acquire::Retries "2";' >"$tmp/aptopt"
@@ -63,14 +63,14 @@ if ! mmdebstrap --variant=essential --mode=root --format=directory \
 	--dpkgopt='path-exclude=/usr/share/locale/*' \
 	bookworm "$tmp/root" - <"$tmp/sources" >"$tmp/log" 2>&1; then
 	tail -n 20 "$tmp/log" >&2
-	die "mmdebstrap failed (its last lines are above): is the Debian mirror reachable, the disk full?"
+	die "mmdebstrap failed (see above): is the mirror reachable, is the disk full?"
 fi
 
 # All that the image knows of the rig: where to find the real init.
 mkdir -p "$tmp/root"/{rig,host,mnt/xfs,mnt/ext4}
 cat >"$tmp/root/sbin/rig" <<'STUB'
 #!/bin/sh
-mount -t proc proc /proc
+mount -t proc none /proc
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 rig /rig
 exec /bin/bash /rig/init.sh
 STUB
