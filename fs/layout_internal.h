@@ -212,6 +212,8 @@ extern int lease_break_time;
 struct file_lock_context *locks_get_lock_context(struct inode *inode, int type);
 
 /* fs/layout_lease.c */
+struct layout_lease *layout_lease_of_file_locked(struct layout_context *lc,
+						 const struct file *file);
 struct layout_lease *layout_lease_get_locked(struct layout_context *lc,
 					     struct pid *holder);
 void layout_lease_unlink_locked(struct layout_lease *lease);

@@ -133,10 +133,12 @@ bool layout_lease_requested(int arg);
 bool layout_lease_carried(struct file *file);
 int layout_lease_exclude(struct file *file, struct file_lock_context *flctx);
 int fcntl_setlease_layout(unsigned int fd, struct file *file, int arg);
-int fcntl_getlease_layout(struct file *file);
-int fcntl_getlayoutbreak(struct file *file, struct layout_break_info __user *argp);
 void layout_lease_remove_file(struct file *file, struct file_lock_context *flctx);
 void layout_context_free(struct file_lock_context *flctx);
+
+/* fs/layout_report.c */
+int fcntl_getlease_layout(struct file *file);
+int fcntl_getlayoutbreak(struct file *file, struct layout_break_info __user *argp);
 
 /* fs/layout_break.c */
 int layout_break_begin(struct inode *inode, loff_t start, loff_t end,

@@ -62,29 +62,45 @@ FIXTURE_VARIANT_ADD(optimiser, xfs_dax_attribute) {
 	.fs = LL_XFS, .op = OP_SET_DAX_ATTR,
 };
 
-/* With as many extents each: swapext refuses to make a file worse. */
-static int two_files(struct ll_env *env, char *path, char *other)
+/* Out of the way, with the space it takes. */
+static int put_aside(struct ll_env *env, const char *path, int number)
 {
-	char name[16], taken[LL_PATH];
+	char name[16], aside[LL_PATH];
+
+	snprintf(name, sizeof(name), "aside%d", number);
+	ll_name(env, name, aside);
+	return ll_ret(rename(path, aside));
+}
+
+/* With as many extents each: swapext refuses to make a file worse. */
+static int two_like_files(struct ll_env *env, char *path, char *other)
+{
 	int i, ret;
 
-	ret = ll_file(env, "f", LL_FILE_SIZE, path);
-	for (i = 0; i < 20 && !ret; i++) {
-		ret = ll_file(env, "f.2", LL_FILE_SIZE, other);
+	for (i = 0; i < 40; i += 2) {
+		ret = ll_file(env, "f", LL_FILE_SIZE, path) ?:
+		      ll_file(env, "f.2", LL_FILE_SIZE, other);
 		if (ret || ll_extents(path) == ll_extents(other))
 			return ret;
-		/* keep the piece that made the difference, and try another */
-		snprintf(name, sizeof(name), "taken%d", i);
-		ll_name(env, name, taken);
-		ret = ll_ret(rename(other, taken));
+		ret = put_aside(env, path, i) ?: put_aside(env, other, i + 1);
+		if (ret)
+			return ret;
 	}
-	return ret ?: -EAGAIN;
+	return -EAGAIN;
 }
 
 FIXTURE_SETUP(optimiser)
 {
 	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, "break"));
-	ASSERT_EQ(0, two_files(&self->env, self->path, self->other));
+	if (variant->op == OP_SWAPEXT || variant->op == OP_SWAPEXT_TMP) {
+		ASSERT_EQ(0, two_like_files(&self->env, self->path,
+					    self->other));
+	} else {
+		ASSERT_EQ(0, ll_file(&self->env, "f", LL_FILE_SIZE,
+				     self->path));
+		ASSERT_EQ(0, ll_file(&self->env, "f.2", LL_FILE_SIZE,
+				     self->other));
+	}
 	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, SIGKILL));
 }
 
