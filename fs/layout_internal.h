@@ -199,19 +199,13 @@ static inline bool layout_lease_plain_other(const struct layout_lease *lease)
 	return !lease->ll_exclusive && lease->ll_holder != task_tgid(current);
 }
 
-/* May a layout lease be granted on @inode, and a pin taken under it? */
-static inline bool layout_allowed(const struct inode *inode)
-{
-	return (inode->i_flags & S_LAYOUT_LEASE) &&
-	       READ_ONCE(inode->i_sb->s_layout_open);
-}
-
 /* fs/locks.c */
 extern int leases_enable;
 extern int lease_break_time;
 struct file_lock_context *locks_get_lock_context(struct inode *inode, int type);
 
 /* fs/layout_lease.c */
+bool layout_allowed(const struct inode *inode);
 struct layout_lease *layout_lease_of_file_locked(struct layout_context *lc,
 						 const struct file *file);
 struct layout_lease *layout_lease_get_locked(struct layout_context *lc,

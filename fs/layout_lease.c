@@ -103,6 +103,20 @@ static void layout_leases_drop(struct inode *inode)
 		layout_lease_free(lease);
 }
 
+/**
+ * layout_allowed - may layout leases be granted, and pins taken under them?
+ * @inode: the inode
+ *
+ * Context: Any.  The answer counts under layout_leases_lock, or after a full
+ *          barrier, see layout_pin_link_locked().
+ * Return: true if they may.
+ */
+bool layout_allowed(const struct inode *inode)
+{
+	return (inode->i_flags & S_LAYOUT_LEASE) &&
+	       READ_ONCE(inode->i_sb->s_layout_open);
+}
+
 static void layout_sb_set(struct super_block *sb, enum layout_policy policy,
 			  bool open)
 {
