@@ -26,6 +26,7 @@ kgit -C "$patched" worktree add -q --detach "$out/linux" HEAD
 
 # guest KERNEL LOG: runs what stdin has, lines of "PROGRAM TEST"
 guest() {
+	local program name
 	{
 		printf '#!/bin/sh\ncd /host\n'
 		while read -r program name; do
