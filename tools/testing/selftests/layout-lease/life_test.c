@@ -432,31 +432,36 @@ TEST_F(reflink, shared_extent_that_is_mapped_is_unshared)
  */
 TEST_F(reflink, pinned_block_beside_a_shared_one_stays_where_it_is)
 {
+	char path[LL_PATH], other[LL_PATH];
 	int64_t block;
 	int fd;
 
-	/* a write unshares the first page; the rest stays shared */
-	ASSERT_EQ(0, ll_write_fill(self->path, 0, LL_PAGE, 'p'));
-	ASSERT_EQ(0, ll_extent_flags(self->path, 0) & FIEMAP_EXTENT_SHARED);
-	ASSERT_EQ(0, ll_holder_open(&self->h, 0, self->path));
+	/* all but the first page is shared */
+	ASSERT_EQ(0, ll_file(&self->env, "g", LL_FILE_SIZE, path));
+	ASSERT_EQ(0, ll_sparse(&self->env, "g.2", LL_FILE_SIZE, other));
+	ASSERT_EQ(0, ll_break(OP_CLONE_SRC, path, LL_PAGE, 31 * LL_PAGE));
+	ASSERT_EQ(0, ll_extent_flags(path, 0) & FIEMAP_EXTENT_SHARED);
+	ASSERT_EQ(FIEMAP_EXTENT_SHARED,
+		  ll_extent_flags(path, LL_PAGE) & FIEMAP_EXTENT_SHARED);
+	ASSERT_EQ(0, ll_holder_open(&self->h, 0, path));
 	ASSERT_EQ(0, ll_holder_lease(&self->h, 0, true, SIGKILL));
 	ASSERT_EQ(0, ll_holder_reg(&self->h, 0, 0, 0, LL_PAGE));
-	block = ll_physical(self->path, 0);
+	block = ll_physical(path, 0);
 	ASSERT_LT(0, block);
 
-	EXPECT_EQ(0, ll_write_fill(self->path, LL_PAGE, LL_PAGE, 'w'));
-	EXPECT_EQ(0, ll_write_fill(self->path, 0, LL_PAGE, 'w'));
-	EXPECT_EQ(block, ll_physical(self->path, 0));
-	fd = ll_open(self->path, O_RDWR);
+	EXPECT_EQ(0, ll_write_fill(path, LL_PAGE, LL_PAGE, 'w'));
+	EXPECT_EQ(0, ll_write_fill(path, 0, LL_PAGE, 'w'));
+	EXPECT_EQ(block, ll_physical(path, 0));
+	fd = ll_open(path, O_RDWR);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(0, ll_ret(fsync(fd)));
 	EXPECT_EQ(0, ll_hold(&self->h, .op = H_STORE, .a = 0, .b = 's'));
 	EXPECT_EQ(0, ll_ret(fallocate(fd, FALLOC_FL_UNSHARE_RANGE, 0,
 				      LL_FILE_SIZE)));
-	EXPECT_EQ(block, ll_physical(self->path, 0));
-	EXPECT_EQ(1, ll_filled(self->path, 0, 1, 's'));
-	EXPECT_EQ(1, ll_filled(self->path, 1, 2 * LL_PAGE - 1, 'w'));
-	EXPECT_EQ(1, ll_filled(self->other, 0, LL_FILE_SIZE, 'f'));
+	EXPECT_EQ(block, ll_physical(path, 0));
+	EXPECT_EQ(1, ll_filled(path, 0, 1, 's'));
+	EXPECT_EQ(1, ll_filled(path, 1, 2 * LL_PAGE - 1, 'w'));
+	EXPECT_EQ(1, ll_filled(other, LL_PAGE, 31 * LL_PAGE, 'f'));
 	close(fd);
 }
 
