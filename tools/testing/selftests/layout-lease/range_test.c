@@ -213,6 +213,18 @@ TEST_F(entry, neighbour_in_a_huge_entry_is_pinned)
 	EXPECT_TRUE(ll_holder_alive(&self->h));
 }
 
+TEST_F(entry, what_lies_before_a_page_in_a_huge_entry_is_pinned)
+{
+	ASSERT_EQ(0, pin_one_page(&self->h, self->path, 0, SIGKILL));
+	ASSERT_EQ(0, ll_holder_dereg(&self->h, 0));
+	ASSERT_EQ(0, ll_holder_reg(&self->h, 0, 0, LL_MIB, LL_PAGE));
+	EXPECT_EQ(-ETXTBSY, ll_break(OP_PUNCH, self->path, 0, LL_PAGE));
+	EXPECT_EQ(-ETXTBSY, ll_break(OP_PUNCH, self->path, LL_MIB + LL_PAGE,
+				     LL_PAGE));
+	EXPECT_EQ(1, ll_filled(self->path, 0, PMD_LEN, 'f'));
+	EXPECT_TRUE(ll_holder_alive(&self->h));
+}
+
 TEST_F(entry, neighbour_in_a_huge_entry_escalates)
 {
 	ASSERT_EQ(0, ll_policy(&self->env, "break"));
