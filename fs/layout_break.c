@@ -5,8 +5,9 @@
  *
  * layout_break_begin() and layout_break_end() bracket such an operation.  Begin
  * lists a break, tells the holders of pins in the range, kills those who agreed
- * to it when they have not let go at their deadline, and returns when no pin
- * stands in the range.  fs/layout_escalate.c tells, kills and waits.
+ * to it when they have not let go at their deadline, revokes what a kill does
+ * not free, and returns when no pin stands in the range.
+ * fs/layout_escalate.c tells, kills, revokes and waits.
  *
  * Invariants:
  *
@@ -26,6 +27,8 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
+
+#include <trace/events/layout_lease.h>
 
 #include "layout_internal.h"
 
@@ -60,15 +63,15 @@ static const struct layout_break_reason layout_break_reasons[] = {
 };
 
 /**
- * layout_break_name - spelling of the reason for a break
- * @brk: the break
+ * layout_reason_name - spelling of the reason for a break
+ * @reason: LAYOUT_BREAK_*
  *
  * Context: Any.
  * Return: The spelling.
  */
-const char *layout_break_name(const struct layout_break *brk)
+const char *layout_reason_name(unsigned int reason)
 {
-	return layout_break_reasons[brk->lb_reason].name;
+	return layout_break_reasons[reason].name;
 }
 
 static bool layout_break_escalates(const struct layout_break *brk)
@@ -109,6 +112,10 @@ static struct layout_break *layout_break_alloc(struct layout_context *lc,
  */
 void layout_break_free(struct layout_break *brk)
 {
+	unsigned int i;
+
+	for (i = 0; i < brk->lb_nr_told; i++)
+		put_pid(brk->lb_told[i].lt_holder);
 	put_pid(brk->lb_breaker);
 	kvfree(brk);
 }
@@ -281,6 +288,7 @@ static void layout_break_start_locked(struct layout_break *brk,
 	layout_break_reap_locked(lc, dispose);
 	brk->lb_seq = ++lc->lc_break_seq;
 	list_add_tail(&brk->lb_list, &lc->lc_breaks);
+	trace_break_begin(brk);
 	if (layout_break_escalates(brk))
 		layout_break_tell_locked(brk, dispose);
 }
@@ -289,12 +297,13 @@ static void layout_break_start_locked(struct layout_break *brk,
  * The breaker goes away, the break stays for a while, so that the holder that
  * is letting go finds it, and pins do not come back in between two attempts.
  */
-static void layout_break_abandon(struct layout_break *brk)
+static void layout_break_abandon(struct layout_break *brk, int error)
 {
 	struct layout_context *lc = brk->lb_context;
 	struct layout_break *other, *oldest = NULL;
 	unsigned int nr_abandoned = 0;
 
+	trace_break_end(brk, error);
 	spin_lock(&lc->lc_flctx->flc_lock);
 	brk->lb_expires = brk->lb_deadline ?
 		brk->lb_deadline + LAYOUT_ABANDONED_AFTER_DEADLINE_NS :
@@ -349,11 +358,13 @@ static int layout_break_list(struct layout_context *lc, loff_t start,
 	spin_unlock(&lc->lc_flctx->flc_lock);
 
 	layout_break_dispose(&dispose);
-	if (error)
+	if (error) {
+		trace_break_deny(brk, error);
 		layout_break_free(brk);
-	else
-		*brkp = brk;
-	return error;
+		return error;
+	}
+	*brkp = brk;
+	return 0;
 }
 
 /**
@@ -404,7 +415,7 @@ int layout_break_begin(struct inode *inode, loff_t start, loff_t end,
 		error = flags & LAYOUT_BREAK_NONBLOCK ? -EWOULDBLOCK :
 							layout_break_wait(brk);
 	if (error)
-		layout_break_abandon(brk);
+		layout_break_abandon(brk, error);
 	else
 		*brkp = brk;
 	return error;
@@ -420,22 +431,41 @@ void __layout_break_end(struct layout_break *brk)
 {
 	struct layout_context *lc = brk->lb_context;
 
+	trace_break_end(brk, 0);
 	spin_lock(&lc->lc_flctx->flc_lock);
 	list_del(&brk->lb_list);
 	spin_unlock(&lc->lc_flctx->flc_lock);
 	layout_break_free(brk);
 }
 
+/* Nobody has begun a break: report as if somebody had. */
+static void layout_check_denied(struct layout_context *lc, pgoff_t first,
+				pgoff_t last, unsigned int reason, int error)
+{
+	struct layout_break brk = {
+		.lb_context = lc,
+		.lb_first = first,
+		.lb_last = last,
+		.lb_reason = reason,
+		.lb_breaker = task_tgid(current),
+		.lb_uid = current_uid(),
+	};
+
+	trace_break_deny(&brk, error);
+}
+
 /**
  * __layout_break_check - layout_break_check() for an inode with layout state
- * @inode: the inode
- * @start: first byte
- * @end:   one past the last byte, LLONG_MAX for "to the end, however large"
+ * @inode:  the inode
+ * @start:  first byte
+ * @end:    one past the last byte, LLONG_MAX for "to the end, however large"
+ * @reason: LAYOUT_BREAK_*, for reports
  *
  * Context: Process context, any lock of the filesystem may be held.
  * Return: As layout_break_check().
  */
-int __layout_break_check(struct inode *inode, loff_t start, loff_t end)
+int __layout_break_check(struct inode *inode, loff_t start, loff_t end,
+			 unsigned int reason)
 {
 	struct layout_context *lc = layout_context(inode);
 	pgoff_t first = start >> PAGE_SHIFT;
@@ -452,6 +482,8 @@ int __layout_break_check(struct inode *inode, loff_t start, loff_t end)
 		}
 	}
 	spin_unlock(&lc->lc_flctx->flc_lock);
+	if (error)
+		layout_check_denied(lc, first, last, reason, error);
 	return error;
 }
 EXPORT_SYMBOL_GPL(__layout_break_check);

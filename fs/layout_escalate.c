@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Breaking layouts: who is told, who is killed, and what the breaker waits for.
+ * Breaking layouts: who is told, who is killed, what is revoked, and what the
+ * breaker waits for.
  *
  * Invariants:
  *
@@ -8,8 +9,18 @@
  *   has latched, and only if that agreed.
  * - A deadline belongs to a break and a lease: who was told by a call that was
  *   interrupted is not given more time by the next one.
- * - There is no timer.  A breaker sleeps until its next deadline or its wake-up,
- *   everybody else compares the clock.
+ * - There is no timer.  A breaker sleeps until its next deadline, its wake-up or
+ *   the exit of a holder, everybody else compares the clock.
+ * - What a kill does not free is revoked through the owner file: a process that
+ *   merely has that file never agreed to anything, and lives on.
+ *
+ * What becomes of a lease that has been told, each step skipped where it does
+ * not apply:
+ *
+ *   told      -> escalated   at its deadline: a holder that agreed is killed
+ *   escalated -> revoked     5 s after the kill; at once if there was none
+ *   any       -> revoked     1 s after the holder has exited; at once if it was
+ *                            gone when the break began
  *
  * Vocabulary: see include/linux/layout_lease.h.
  */
@@ -20,7 +31,13 @@
 #include <linux/security.h>
 #include <linux/timekeeping.h>
 
+#include <trace/events/layout_lease.h>
+
 #include "layout_internal.h"
+
+/* How long a holder has to die, and then its files to be closed. */
+#define LAYOUT_REVOKE_AFTER_KILL_NS	(5 * NSEC_PER_SEC)
+#define LAYOUT_REVOKE_AFTER_EXIT_NS	(1 * NSEC_PER_SEC)
 
 /**
  * layout_told_find - what a break has told a lease
@@ -83,28 +100,65 @@ static bool layout_lease_may_kill(const struct layout_lease *lease,
  * the consent and is checked against the credentials that gave it: the checks
  * of kill_pid_info() would look at the breaker's, and drop the signal.
  */
-static void layout_lease_kill_locked(struct layout_break *brk,
-				     struct layout_lease *lease)
+static int layout_lease_kill_locked(struct layout_break *brk,
+				    struct layout_lease *lease)
 {
 	struct inode *inode = lease->ll_context->lc_inode;
 	struct task_struct *holder;
-	bool killed = false;
+	int error = -ESRCH;
 
 	layout_context_assert_held(lease->ll_context);
 	rcu_read_lock();
 	holder = pid_task(lease->ll_holder, PIDTYPE_TGID);
-	if (holder && layout_lease_may_kill(lease, holder))
-		killed = !do_send_sig_info(SIGKILL, SEND_SIG_PRIV, holder,
-					   PIDTYPE_TGID);
-	pr_notice_ratelimited("layout_lease: %s holder %d (%s) for breaker %d (%s): %s of %pD, %s inode %lu, pages %#lx to %#lx\n",
-			      killed ? "killed" : "could not kill",
+	if (holder)
+		error = layout_lease_may_kill(lease, holder) ?
+			do_send_sig_info(SIGKILL, SEND_SIG_PRIV, holder,
+					 PIDTYPE_TGID) : -EPERM;
+	trace_break_kill(brk, lease, error);
+	pr_notice_ratelimited("layout_lease: %s holder %d (%s) for breaker %d (%s): %s of %pD, %s inode %lu, range 0x%llx-0x%llx\n",
+			      error ? "could not kill" : "killed",
 			      pid_nr(lease->ll_holder),
 			      holder ? holder->comm : "gone",
 			      task_tgid_nr(current), current->comm,
-			      layout_break_name(brk), lease->ll_file,
-			      inode->i_sb->s_id, inode->i_ino,
-			      brk->lb_first, brk->lb_last);
+			      layout_reason_name(brk->lb_reason),
+			      lease->ll_file, inode->i_sb->s_id, inode->i_ino,
+			      layout_range_start(brk->lb_first),
+			      layout_range_end(brk->lb_last));
 	rcu_read_unlock();
+	return error;
+}
+
+static void layout_log_revoked(struct layout_break *brk,
+			       struct layout_lease *lease,
+			       const struct layout_owner *owner)
+{
+	struct inode *inode = lease->ll_context->lc_inode;
+
+	trace_break_revoke(brk, lease, owner);
+	pr_notice_ratelimited("layout_lease: revoked %s of holder %d for breaker %d (%s): %s of %pD, %s inode %lu, range 0x%llx-0x%llx\n",
+			      owner->lo_name, pid_nr(lease->ll_holder),
+			      task_tgid_nr(current), current->comm,
+			      layout_reason_name(brk->lb_reason),
+			      lease->ll_file, inode->i_sb->s_id, inode->i_ino,
+			      layout_range_start(brk->lb_first),
+			      layout_range_end(brk->lb_last));
+}
+
+/* Revoke what stands under @lease in the range of @brk. */
+static void layout_lease_revoke_locked(struct layout_break *brk,
+				       struct layout_lease *lease)
+{
+	struct layout_context *lc = brk->lb_context;
+	struct layout_pin *pin = NULL;
+
+	layout_context_assert_held(lc);
+	while ((pin = layout_pin_next(lc, pin, brk->lb_first, brk->lb_last))) {
+		if (pin->lp_lease != lease)
+			continue;
+		lease->ll_revoked = true;
+		if (layout_owner_revoke(pin->lp_owner))
+			layout_log_revoked(brk, lease, pin->lp_owner);
+	}
 }
 
 /*
@@ -112,7 +166,8 @@ static void layout_lease_kill_locked(struct layout_break *brk,
  * to which it has agreed, there is nothing to tell: its time is over at once,
  * and whoever waits kills it.
  */
-static void layout_lease_notify_locked(struct layout_told *told, u64 now)
+static void layout_lease_notify_locked(struct layout_break *brk,
+				       struct layout_told *told, u64 now)
 {
 	struct layout_lease *lease = told->lt_lease;
 	struct fown_struct *fown = file_f_owner(lease->ll_file);
@@ -122,14 +177,17 @@ static void layout_lease_notify_locked(struct layout_told *told, u64 now)
 	if (lease->ll_exclusive && signum == SIGKILL) {
 		if (lease->ll_consent)
 			told->lt_deadline = now;
-		return;
-	}
-	/* An unhandled SIGIO kills, so it needs consent too. */
-	if (lease->ll_exclusive && !signum && !lease->ll_consent)
-		return;
-	if (!signum || signum == SIGKILL)
+		signum = 0;
+	} else if (lease->ll_exclusive && !signum && !lease->ll_consent) {
+		/* An unhandled SIGIO kills, so it needs consent too. */
+		signum = 0;
+	} else if (!signum || signum == SIGKILL) {
 		signum = SIGIO;
-	send_siglayout(fown, signum, lease->ll_fd);
+	}
+	trace_break_notify(brk, lease, signum,
+			   layout_left_ms(told->lt_deadline));
+	if (signum)
+		send_siglayout(fown, signum, lease->ll_fd);
 }
 
 static u64 layout_break_time_ns(void)
@@ -177,16 +235,22 @@ static void layout_lease_tell_locked(struct layout_break *brk,
 
 	told = &brk->lb_told[brk->lb_nr_told++];
 	told->lt_lease = lease;
+	told->lt_holder = get_pid(lease->ll_holder);
 	inherited = layout_told_inherited_locked(brk, lease, now);
 	if (inherited) {
 		told->lt_deadline = inherited->lt_deadline;
-		told->lt_killed = inherited->lt_killed;
-		brk->lb_deadline = max(brk->lb_deadline, told->lt_deadline);
-		return;
+		told->lt_revoke_at = inherited->lt_revoke_at;
+		told->lt_escalated = inherited->lt_escalated;
+		told->lt_gone = inherited->lt_gone;
+	} else if (lease->ll_exclusive && !layout_pid_alive(lease->ll_holder)) {
+		told->lt_deadline = now;
+		told->lt_revoke_at = now;
+		told->lt_gone = true;
+	} else {
+		told->lt_deadline = time ? now + time : 0;
+		layout_lease_notify_locked(brk, told, now);
 	}
-	told->lt_deadline = time ? now + time : 0;
 	brk->lb_deadline = max(brk->lb_deadline, told->lt_deadline);
-	layout_lease_notify_locked(told, now);
 }
 
 /* Forget the abandoned breaks that @brk repeats. */
@@ -238,44 +302,92 @@ void layout_break_tell_locked(struct layout_break *brk,
 	}
 }
 
-/* The deadline of @told has passed.  A plain lease goes to @dead. */
-static void layout_told_escalate_locked(struct layout_break *brk,
-					struct layout_told *told,
-					struct list_head *dead)
+/* A plain lease ends at its deadline.  It goes to @dead. */
+static u64 layout_plain_advance_locked(struct layout_told *told, u64 now,
+				       struct list_head *dead)
 {
 	struct layout_lease *lease = told->lt_lease;
 
+	layout_context_assert_held(lease->ll_context);
+	if (!told->lt_deadline)
+		return KTIME_MAX;
+	if (told->lt_deadline > now)
+		return told->lt_deadline;
+	layout_lease_unlink_locked(lease);
+	list_add(&lease->ll_list, dead);
+	return KTIME_MAX;
+}
+
+static void layout_told_revoke_by(struct layout_told *told, u64 time)
+{
+	told->lt_revoke_at = told->lt_revoke_at ?
+			     min(told->lt_revoke_at, time) : time;
+}
+
+/* The deadline of an exclusive lease has passed. */
+static void layout_told_escalate_locked(struct layout_break *brk,
+					struct layout_told *told, u64 now)
+{
 	layout_context_assert_held(brk->lb_context);
-	if (!lease->ll_exclusive) {
-		layout_lease_unlink_locked(lease);
-		list_add(&lease->ll_list, dead);
-	} else if (lease->ll_consent && layout_lease_pinned_locked(brk, lease)) {
-		layout_lease_kill_locked(brk, lease);
-		told->lt_killed = true;
-	}
+	/* Spared, but not for the next call, which may have a larger range. */
+	if (!layout_lease_pinned_locked(brk, told->lt_lease))
+		return;
+	told->lt_escalated = true;
+	if (told->lt_gone)
+		return;
+	if (told->lt_lease->ll_consent &&
+	    !layout_lease_kill_locked(brk, told->lt_lease))
+		layout_told_revoke_by(told, now + LAYOUT_REVOKE_AFTER_KILL_NS);
+	else
+		layout_told_revoke_by(told, now);
 }
 
 /*
- * Escalate where a deadline has passed.  Returns the next deadline, KTIME_MAX
- * if there is none.
+ * Do what the clock and the holder ask for.  Returns when to look again, unless
+ * woken, KTIME_MAX if never.
  */
+static u64 layout_told_advance_locked(struct layout_break *brk,
+				      struct layout_told *told, u64 now,
+				      struct list_head *dead)
+{
+	u64 next = KTIME_MAX;
+
+	layout_context_assert_held(brk->lb_context);
+	if (!told->lt_lease || told->lt_revoked)
+		return KTIME_MAX;
+	if (!told->lt_lease->ll_exclusive)
+		return layout_plain_advance_locked(told, now, dead);
+
+	if (!told->lt_gone && !layout_pid_alive(told->lt_holder)) {
+		told->lt_gone = true;
+		layout_told_revoke_by(told, now + LAYOUT_REVOKE_AFTER_EXIT_NS);
+	}
+	if (!told->lt_escalated && told->lt_deadline) {
+		if (told->lt_deadline <= now)
+			layout_told_escalate_locked(brk, told, now);
+		else
+			next = told->lt_deadline;
+	}
+	if (told->lt_revoke_at && told->lt_revoke_at <= now) {
+		layout_lease_revoke_locked(brk, told->lt_lease);
+		told->lt_revoked = true;
+		return KTIME_MAX;
+	}
+	return told->lt_revoke_at ? min(next, told->lt_revoke_at) : next;
+}
+
+/* Escalate where it is time.  Returns when it is time again, KTIME_MAX: never. */
 static ktime_t layout_break_escalate_locked(struct layout_break *brk,
 					    struct list_head *dead)
 {
 	u64 now = ktime_get_ns(), next = KTIME_MAX;
-	struct layout_told *told;
 	unsigned int i;
 
 	layout_context_assert_held(brk->lb_context);
-	for (i = 0; i < brk->lb_nr_told; i++) {
-		told = &brk->lb_told[i];
-		if (!told->lt_lease || told->lt_killed || !told->lt_deadline)
-			continue;
-		if (told->lt_deadline <= now)
-			layout_told_escalate_locked(brk, told, dead);
-		else
-			next = min(next, told->lt_deadline);
-	}
+	for (i = 0; i < brk->lb_nr_told; i++)
+		next = min(next, layout_told_advance_locked(brk,
+							    &brk->lb_told[i],
+							    now, dead));
 	return ns_to_ktime(next);
 }
 
@@ -301,11 +413,34 @@ bool layout_break_blocked_locked(struct layout_break *brk)
 					brk->lb_first, brk->lb_last);
 }
 
+/* Let the exit of a holder wake the breaker, which is current. */
+static void layout_break_watch_exits(struct layout_break *brk)
+{
+	struct layout_told *told;
+	unsigned int i;
+
+	for (i = 0; i < brk->lb_nr_told; i++) {
+		told = &brk->lb_told[i];
+		/* The default function only wakes: it runs with irqs off. */
+		init_waitqueue_entry(&told->lt_exit, current);
+		add_wait_queue(&told->lt_holder->wait_pidfd, &told->lt_exit);
+	}
+}
+
+static void layout_break_unwatch_exits(struct layout_break *brk)
+{
+	unsigned int i;
+
+	for (i = 0; i < brk->lb_nr_told; i++)
+		remove_wait_queue(&brk->lb_told[i].lt_holder->wait_pidfd,
+				  &brk->lb_told[i].lt_exit);
+}
+
 /**
  * layout_break_wait - sleep until nothing stands in the way of a break
  * @brk: a listed break
  *
- * Kills at the deadlines on the way.
+ * Kills and revokes on the way.
  *
  * Context: Process context.  Sleeps, interruptibly; no locks.
  * Return: 0, -ERESTARTSYS, or -EINTR in a worker of io_uring.
@@ -314,12 +449,14 @@ int layout_break_wait(struct layout_break *brk)
 {
 	struct layout_context *lc = brk->lb_context;
 	struct layout_lease *lease, *next_lease;
+	u64 begun = ktime_get_ns();
 	DEFINE_WAIT(wait);
 	LIST_HEAD(dead);
 	ktime_t next;
 	int error = 0;
 	bool blocked;
 
+	layout_break_watch_exits(brk);
 	for (;;) {
 		prepare_to_wait(&lc->lc_wait, &wait, TASK_INTERRUPTIBLE);
 		spin_lock(&lc->lc_flctx->flc_lock);
@@ -338,6 +475,8 @@ int layout_break_wait(struct layout_break *brk)
 				   HRTIMER_MODE_ABS);
 	}
 	finish_wait(&lc->lc_wait, &wait);
+	layout_break_unwatch_exits(brk);
+	brk->lb_waited = ktime_get_ns() - begun;
 
 	list_for_each_entry_safe(lease, next_lease, &dead, ll_list)
 		layout_lease_free(lease);

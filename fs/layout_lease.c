@@ -18,14 +18,14 @@
  *   group that took the lease, and no other, may be killed.
  * - A lease is listed only on a filesystem whose policy is not "off", and
  *   listed until its file is closed for good, it is given up or it is broken.
- * - A lease with pins is never removed.
+ * - A lease with pins is never removed.  One whose pins were revoked goes with
+ *   the last of them.
  *
  * The idea, and the reasons why earlier series failed: "RDMA/FS DAX truncate
  * proposal", linux-fsdevel, 2019.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
-#include <linux/dax.h>
 #include <linux/file.h>
 #include <linux/pid.h>
 #include <linux/security.h>
@@ -33,135 +33,8 @@
 
 #include "layout_internal.h"
 
-/* Guards layout_leases, ll_global, s_layout_open and s_layout_policy. */
-static DEFINE_SPINLOCK(layout_leases_lock);
-/* All layout leases of the system. */
-static LIST_HEAD(layout_leases);
-
-/* Values of the mount option "layout_lease", for fs_param_enum. */
-const struct constant_table layout_policy_names[] = {
-	{ "off",	LAYOUT_POLICY_OFF },
-	{ "break",	LAYOUT_POLICY_BREAK },
-	{ "deny",	LAYOUT_POLICY_DENY },
-	{}
-};
-EXPORT_SYMBOL_GPL(layout_policy_names);
-
-/* Is there a pin on @sb? */
-static bool layout_sb_pinned(struct super_block *sb)
-{
-	struct layout_lease *lease;
-	bool pinned = false;
-
-	/* Pairs with smp_mb() in layout_pin_insert(). */
-	smp_mb();
-	spin_lock(&layout_leases_lock);
-	list_for_each_entry(lease, &layout_leases, ll_global) {
-		if (lease->ll_context->lc_inode->i_sb == sb &&
-		    READ_ONCE(lease->ll_nr_pins)) {
-			pinned = true;
-			break;
-		}
-	}
-	spin_unlock(&layout_leases_lock);
-	return pinned;
-}
-
-/* An inode of @sb with a layout lease, referenced, or NULL. */
-static struct inode *layout_sb_leased_inode(struct super_block *sb)
-{
-	struct layout_lease *lease;
-	struct inode *inode = NULL;
-
-	spin_lock(&layout_leases_lock);
-	list_for_each_entry(lease, &layout_leases, ll_global) {
-		if (lease->ll_context->lc_inode->i_sb != sb)
-			continue;
-		inode = igrab(lease->ll_context->lc_inode);
-		if (inode)
-			break;
-	}
-	spin_unlock(&layout_leases_lock);
-	return inode;
-}
-
-/* Remove every layout lease of @inode; none has a pin. */
-static void layout_leases_drop(struct inode *inode)
-{
-	struct layout_context *lc = layout_context(inode);
-	struct layout_lease *lease, *next;
-	LIST_HEAD(dropped);
-
-	spin_lock(&lc->lc_flctx->flc_lock);
-	list_for_each_entry_safe(lease, next, &lc->lc_leases, ll_list) {
-		layout_lease_unlink_locked(lease);
-		list_add(&lease->ll_list, &dropped);
-	}
-	spin_unlock(&lc->lc_flctx->flc_lock);
-
-	list_for_each_entry_safe(lease, next, &dropped, ll_list)
-		layout_lease_free(lease);
-}
-
-/**
- * layout_allowed - may layout leases be granted, and pins taken under them?
- * @inode: the inode
- *
- * Context: Any.  The answer counts under layout_leases_lock, or after a full
- *          barrier, see layout_pin_link_locked().
- * Return: true if they may.
- */
-bool layout_allowed(const struct inode *inode)
-{
-	return (inode->i_flags & S_LAYOUT_LEASE) &&
-	       READ_ONCE(inode->i_sb->s_layout_open);
-}
-
-static void layout_sb_set(struct super_block *sb, enum layout_policy policy,
-			  bool open)
-{
-	spin_lock(&layout_leases_lock);
-	WRITE_ONCE(sb->s_layout_policy, policy);
-	WRITE_ONCE(sb->s_layout_open, open);
-	spin_unlock(&layout_leases_lock);
-}
-
-/**
- * layout_policy_set - apply the mount option "layout_lease"
- * @sb:     the superblock, being mounted or with s_umount held for writing
- * @policy: the policy
- *
- * "off" drops idle layout leases, and is refused where a pin stands.
- *
- * Context: Process context.  May sleep.
- * Return: 0, or -EBUSY if the policy would be "off" while pins stand.
- */
-int layout_policy_set(struct super_block *sb, enum layout_policy policy)
-{
-	struct inode *inode;
-
-	if (policy != LAYOUT_POLICY_OFF) {
-		layout_sb_set(sb, policy, true);
-		return 0;
-	}
-
-	if (layout_sb_pinned(sb))
-		return -EBUSY;
-	/* Keep pins out, and look again. */
-	layout_sb_set(sb, layout_sb_policy(sb), false);
-	if (layout_sb_pinned(sb)) {
-		layout_sb_set(sb, layout_sb_policy(sb), true);
-		return -EBUSY;
-	}
-	layout_sb_set(sb, LAYOUT_POLICY_OFF, false);
-	while ((inode = layout_sb_leased_inode(sb))) {
-		layout_leases_drop(inode);
-		iput(inode);
-		cond_resched();
-	}
-	return 0;
-}
-EXPORT_SYMBOL_GPL(layout_policy_set);
+#define CREATE_TRACE_POINTS
+#include <trace/events/layout_lease.h>
 
 /**
  * layout_lease_requested - does an argument of F_SETLEASE ask for layouts?
@@ -236,7 +109,8 @@ int layout_lease_exclude(struct file *file, struct file_lock_context *flctx)
  * @lc:     layout state of the inode
  * @holder: the thread group
  *
- * A file that has begun to close takes its lease along, and does not count.
+ * A file that has begun to close takes its lease along, and does not count; nor
+ * does a lease whose pins have been revoked.
  *
  * Context: flc_lock is held.
  * Return: An exclusive lease of @holder with a reference on its file, or NULL.
@@ -248,7 +122,8 @@ struct layout_lease *layout_lease_get_locked(struct layout_context *lc,
 
 	layout_context_assert_held(lc);
 	list_for_each_entry(lease, &lc->lc_leases, ll_list)
-		if (lease->ll_exclusive && lease->ll_holder == holder &&
+		if (lease->ll_exclusive && !lease->ll_revoked &&
+		    lease->ll_holder == holder &&
 		    get_file_active(&lease->ll_file))
 			return lease;
 	return NULL;
@@ -361,6 +236,9 @@ static int layout_lease_check_locked(struct file *file, int arg,
 		return -EPERM;
 	if (lc && layout_break_pending_locked(lc, 0, ULONG_MAX))
 		return -EAGAIN;
+	/* About to go. */
+	if (mine && mine->ll_revoked)
+		return -EAGAIN;
 	if (mine && !(arg & F_EXCLUSIVE) && mine->ll_nr_pins)
 		return -EBUSY;
 	return 0;
@@ -381,27 +259,6 @@ static int layout_lease_check(struct file *file, int arg)
 	return error;
 }
 
-/* List @lease, unless the policy has become "off" meanwhile. */
-static int layout_lease_link_locked(struct layout_lease *lease)
-{
-	struct layout_context *lc = lease->ll_context;
-	int error = 0;
-
-	layout_context_assert_held(lc);
-	spin_lock(&layout_leases_lock);
-	if (!layout_allowed(lc->lc_inode))
-		error = -EOPNOTSUPP;
-	else
-		list_add_tail(&lease->ll_global, &layout_leases);
-	spin_unlock(&layout_leases_lock);
-	if (error)
-		return error;
-
-	list_add_tail(&lease->ll_list, &lc->lc_leases);
-	lc->lc_nr_leases++;
-	return 0;
-}
-
 /**
  * layout_lease_unlink_locked - take a lease off every list
  * @lease: a listed lease without pins
@@ -417,12 +274,8 @@ void layout_lease_unlink_locked(struct layout_lease *lease)
 	layout_context_assert_held(lc);
 	WARN_ON_ONCE(lease->ll_nr_pins);
 
-	list_del_init(&lease->ll_list);
-	lc->lc_nr_leases--;
-	spin_lock(&layout_leases_lock);
-	list_del_init(&lease->ll_global);
-	spin_unlock(&layout_leases_lock);
-
+	trace_lease_release(lease);
+	layout_registry_del_locked(lease);
 	layout_break_forget_lease_locked(lease);
 	if (!lease->ll_exclusive)
 		wake_up_all(&lc->lc_wait);
@@ -504,13 +357,14 @@ static int layout_lease_grant(unsigned int fd, struct file *file, int arg)
 		goto unlock;
 	lease = layout_lease_of_file_locked(lc, file);
 	if (!lease) {
-		error = layout_lease_link_locked(fresh);
+		error = layout_registry_add_locked(fresh);
 		if (error)
 			goto unlock;
 		lease = fresh;
 		fresh = NULL;
 	}
 	layout_lease_apply_locked(lease, fd, arg);
+	trace_lease_grant(lease);
 unlock:
 	spin_unlock(&lc->lc_flctx->flc_lock);
 	layout_lease_free(fresh);

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Layout leases: what their holders can ask for.
+ * Layout leases: what their holders can ask for, and what fdinfo shows.
  *
  * Vocabulary: see include/linux/layout_lease.h.
  */
 #include <linux/cred.h>
 #include <linux/pid.h>
+#include <linux/proc_fs.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/time_namespace.h>
 #include <linux/uaccess.h>
 
@@ -30,7 +33,8 @@ int fcntl_getlease_layout(struct file *file)
 		return type;
 	spin_lock(&lc->lc_flctx->flc_lock);
 	lease = layout_lease_of_file_locked(lc, file);
-	if (lease && !layout_break_told_locked(lease, &told))
+	if (lease && !lease->ll_revoked &&
+	    !layout_break_told_locked(lease, &told))
 		type = lease->ll_exclusive ? F_LAYOUT | F_EXCLUSIVE : F_LAYOUT;
 	spin_unlock(&lc->lc_flctx->flc_lock);
 	return type;
@@ -60,13 +64,11 @@ static void layout_break_describe_locked(struct layout_break *brk,
 	info->reason = brk->lb_reason;
 	info->pid = pid_vnr(brk->lb_breaker);
 	info->uid = from_kuid_munged(current_user_ns(), brk->lb_uid);
-	info->start = (u64)brk->lb_first << PAGE_SHIFT;
-	info->end = brk->lb_last == ULONG_MAX ? ~0ULL :
-		    ((u64)brk->lb_last + 1) << PAGE_SHIFT;
+	info->start = layout_range_start(brk->lb_first);
+	info->end = layout_range_end(brk->lb_last);
 	info->deadline_ns = layout_deadline_of_caller(told->lt_deadline);
 	while ((pin = layout_pin_next(lc, pin, brk->lb_first, brk->lb_last)))
-		if (pin->lp_lease->ll_holder ==
-		    task_tgid(current))
+		if (pin->lp_lease->ll_holder == task_tgid(current))
 			info->pins++;
 }
 
@@ -114,3 +116,118 @@ int fcntl_getlayoutbreak(struct file *file,
 		error = -EFAULT;
 	return error;
 }
+
+/**
+ * layout_pid_alive - is there somebody left of a thread group?
+ * @tgid: the thread group
+ *
+ * Context: Any.
+ * Return: false once its last thread has exited, reaped or not.
+ */
+bool layout_pid_alive(struct pid *tgid)
+{
+	struct task_struct *leader;
+	bool alive;
+
+	rcu_read_lock();
+	leader = pid_task(tgid, PIDTYPE_TGID);
+	alive = leader && !(READ_ONCE(leader->exit_state) &&
+			    thread_group_empty(leader));
+	rcu_read_unlock();
+	return alive;
+}
+
+/**
+ * layout_left_ms - time left until a deadline
+ * @deadline: CLOCK_MONOTONIC nanoseconds, 0 for none
+ *
+ * Context: Any.
+ * Return: Milliseconds, 0 if it has passed, -1 if there is none.
+ */
+s64 layout_left_ms(u64 deadline)
+{
+	u64 now = ktime_get_ns();
+
+	if (!deadline)
+		return -1;
+	return deadline > now ? div_u64(deadline - now, NSEC_PER_MSEC) : 0;
+}
+
+#ifdef CONFIG_PROC_FS
+static void layout_break_show_locked(struct seq_file *m,
+				     struct layout_break *brk,
+				     const struct layout_told *told)
+{
+	struct pid_namespace *ns = proc_pid_ns(file_inode(m->file)->i_sb);
+
+	layout_context_assert_held(brk->lb_context);
+	seq_printf(m, "layout_break:\t%s 0x%llx-0x%llx pid=%d uid=%u left=%lld\n",
+		   layout_reason_name(brk->lb_reason),
+		   layout_range_start(brk->lb_first),
+		   layout_range_end(brk->lb_last),
+		   pid_nr_ns(brk->lb_breaker, ns),
+		   from_kuid_munged(seq_user_ns(m), brk->lb_uid),
+		   layout_left_ms(told->lt_deadline));
+}
+
+/**
+ * layout_lease_show_fdinfo - the layout lease of an open file, and its breaks
+ * @m:    fdinfo
+ * @file: the open file
+ *
+ * Context: Process context.
+ */
+void layout_lease_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct layout_context *lc = layout_context(file_inode(file));
+	struct layout_lease *lease;
+	struct layout_break *brk;
+	struct layout_told *told;
+	u64 now;
+
+	if (!lc)
+		return;
+	spin_lock(&lc->lc_flctx->flc_lock);
+	lease = layout_lease_of_file_locked(lc, file);
+	if (!lease)
+		goto unlock;
+	seq_printf(m, "layout_lease:\t%s\nlayout_pins:\t%lu\n",
+		   lease->ll_exclusive ? "exclusive" : "layout",
+		   lease->ll_nr_pins);
+	now = ktime_get_ns();
+	list_for_each_entry(brk, &lc->lc_breaks, lb_list) {
+		if (layout_break_expired(brk, now))
+			continue;
+		told = layout_told_find(brk, lease);
+		if (told)
+			layout_break_show_locked(m, brk, told);
+	}
+unlock:
+	spin_unlock(&lc->lc_flctx->flc_lock);
+}
+
+/**
+ * layout_locks_show - a layout lease as a line of /proc/locks
+ * @m:   /proc/locks
+ * @rec: the lease
+ * @id:  number of the line
+ *
+ * Context: Process context.
+ */
+void layout_locks_show(struct seq_file *m, const struct layout_record *rec,
+		       loff_t id)
+{
+	struct pid_namespace *ns = proc_pid_ns(file_inode(m->file)->i_sb);
+	struct inode *inode = file_inode(rec->file);
+	pid_t pid = pid_nr_ns(rec->holder, ns);
+
+	if (!pid)
+		return;
+	seq_printf(m, "%lld: LAYOUT %s %s %d %02x:%02x:%lu 0 EOF\n", id,
+		   rec->breaking ? "BREAKING " : "ACTIVE   ",
+		   rec->exclusive ? "EXCL" : "SHARED",
+		   layout_pid_alive(rec->holder) ? pid : 0,
+		   MAJOR(inode->i_sb->s_dev), MINOR(inode->i_sb->s_dev),
+		   inode->i_ino);
+}
+#endif

@@ -26,10 +26,13 @@
 #include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
-#include <linux/refcount.h>
 #include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <trace/events/layout_lease.h>
 
 #include "internal.h"
 #include "../fs/layout_internal.h"
@@ -44,42 +47,53 @@
 /* Pages pinned in one step, for which DAX entries are looked at in one go. */
 #define LAYOUT_STEP_PAGES	512UL
 
-/**
- * struct layout_owner - the owner file of pins, as far as pins need it
- * @lo_refs: references: the owner file's and one per pin
- * @lo_name: "subsystem:name", as reports show it.  Immutable
- *
- * Does not hold the owner file, which holds the pins.
- */
-struct layout_owner {
-	refcount_t lo_refs;
-	char lo_name[];
-};
+/* Pins of an owner shown under one hold of its lock. */
+#define LAYOUT_SHOW_PINS	256
 
 /**
  * layout_owner_alloc - describe an owner file
  * @subsystem: who pins, as in "rdma"
  * @name:      its device, or NULL
+ * @revoke:    asks the owner file to drop its pins
+ * @file:      what to pass to @revoke
  *
  * Context: Process context.  May sleep.
- * Return: The owner, to be given up with layout_owner_put(), or NULL if there
+ * Return: The owner, to be given up with layout_owner_close(), or NULL if there
  *         is no memory.
  */
 struct layout_owner *layout_owner_alloc(const char *subsystem,
-					const char *name)
+					const char *name,
+					layout_revoke_fn revoke, void *file)
 {
 	size_t size = strlen(subsystem) + (name ? strlen(name) + 1 : 0) + 1;
 	struct layout_owner *owner;
 
-	owner = kmalloc(struct_size(owner, lo_name, size), GFP_KERNEL_ACCOUNT);
+	owner = kzalloc(struct_size(owner, lo_name, size), GFP_KERNEL_ACCOUNT);
 	if (!owner)
 		return NULL;
 	refcount_set(&owner->lo_refs, 1);
+	xa_init_flags(&owner->lo_pins, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
+	spin_lock_init(&owner->lo_lock);
+	owner->lo_revoke = revoke;
+	owner->lo_file = file;
 	snprintf(owner->lo_name, size, "%s%s%s", subsystem, name ? ":" : "",
 		 name ? name : "");
 	return owner;
 }
 EXPORT_SYMBOL_GPL(layout_owner_alloc);
+
+/**
+ * layout_owner_get - take a reference on an owner
+ * @owner: the owner
+ *
+ * Context: Any.
+ * Return: @owner.
+ */
+struct layout_owner *layout_owner_get(struct layout_owner *owner)
+{
+	refcount_inc(&owner->lo_refs);
+	return owner;
+}
 
 /**
  * layout_owner_put - give up a reference on an owner
@@ -92,13 +106,105 @@ void layout_owner_put(struct layout_owner *owner)
 	if (owner && refcount_dec_and_test(&owner->lo_refs))
 		kfree(owner);
 }
-EXPORT_SYMBOL_GPL(layout_owner_put);
 
-static struct layout_owner *layout_owner_get(struct layout_owner *owner)
+/**
+ * layout_owner_close - the owner file goes away
+ * @owner: its owner, or NULL; not to be used any more
+ *
+ * On return no revocation runs, and none will begin.
+ *
+ * Context: Process context.
+ */
+void layout_owner_close(struct layout_owner *owner)
 {
-	refcount_inc(&owner->lo_refs);
-	return owner;
+	if (!owner)
+		return;
+	spin_lock(&owner->lo_lock);
+	owner->lo_revoke = NULL;
+	spin_unlock(&owner->lo_lock);
+	layout_owner_put(owner);
 }
+EXPORT_SYMBOL_GPL(layout_owner_close);
+
+/**
+ * layout_owner_revoked - has an owner been revoked?
+ * @owner: the owner
+ *
+ * Context: Any.
+ * Return: true if it has, and takes no pins any more.
+ */
+bool layout_owner_revoked(const struct layout_owner *owner)
+{
+	return READ_ONCE(owner->lo_revoked);
+}
+
+/**
+ * layout_owner_revoke - ask an owner file to drop its pins
+ * @owner: the owner
+ *
+ * Idempotent.  The pins go some time later.
+ *
+ * Context: Process context.  flc_lock may be held.
+ * Return: false if it had been asked before.
+ */
+bool layout_owner_revoke(struct layout_owner *owner)
+{
+	bool first;
+
+	if (layout_owner_revoked(owner))
+		return false;
+	spin_lock(&owner->lo_lock);
+	first = !owner->lo_revoked;
+	WRITE_ONCE(owner->lo_revoked, true);
+	if (first && owner->lo_revoke)
+		owner->lo_revoke(owner->lo_file);
+	spin_unlock(&owner->lo_lock);
+	return first;
+}
+
+/* Show pins of @owner from slot @first on, some of them.  Returns where to go on. */
+static unsigned long layout_owner_show_some(struct seq_file *m,
+					    struct layout_owner *owner,
+					    unsigned long first)
+{
+	XA_STATE(xas, &owner->lo_pins, first);
+	unsigned int left = LAYOUT_SHOW_PINS;
+	struct layout_pin *pin;
+	struct inode *inode;
+
+	xas_lock(&xas);
+	xas_for_each(&xas, pin, ULONG_MAX) {
+		if (xa_is_zero(pin))
+			continue;
+		inode = pin->lp_lease->ll_context->lc_inode;
+		seq_printf(m, "layout_pin:\t%u:%u %lu 0x%llx-0x%llx\n",
+			   MAJOR(inode->i_sb->s_dev), MINOR(inode->i_sb->s_dev),
+			   inode->i_ino, layout_range_start(pin->lp_first),
+			   layout_range_end(READ_ONCE(pin->lp_last)));
+		if (!--left)
+			break;
+	}
+	xas_unlock(&xas);
+	return left ? 0 : xas.xa_index + 1;
+}
+
+/**
+ * layout_owner_show_fdinfo - the pins that an owner file keeps alive
+ * @m:     fdinfo of the owner file
+ * @owner: its owner
+ *
+ * Context: Process context.  May sleep.
+ */
+void layout_owner_show_fdinfo(struct seq_file *m, struct layout_owner *owner)
+{
+	unsigned long next = 0;
+
+	do {
+		next = layout_owner_show_some(m, owner, next);
+		cond_resched();
+	} while (next && !seq_has_overflowed(m));
+}
+EXPORT_SYMBOL_GPL(layout_owner_show_fdinfo);
 
 /* The pin that the registration took last. */
 static struct layout_pin *layout_pins_last(struct layout_pins *pins)
@@ -123,7 +229,20 @@ static struct layout_pin *layout_pin_continued(struct layout_pin *pin,
 	       last->lp_last + 1 == pin->lp_first ? last : NULL;
 }
 
-static void layout_pin_unlink_locked(struct layout_pin *pin)
+/* Enter @pin into the tree, or enter it anew. */
+static void layout_pin_enter_locked(struct layout_context *lc,
+				    struct layout_pin *pin)
+{
+	layout_context_assert_held(lc);
+	pin->lp_id = ++lc->lc_pin_seq;
+	interval_tree_insert(&pin->lp_range, &lc->lc_pins);
+}
+
+/*
+ * Take @pin off the tree.  Returns a lease for the caller to free: where pins
+ * were revoked it goes with the last one.
+ */
+static struct layout_lease *layout_pin_unlink_locked(struct layout_pin *pin)
 {
 	struct layout_lease *lease = pin->lp_lease;
 	struct layout_context *lc = lease->ll_context;
@@ -132,6 +251,13 @@ static void layout_pin_unlink_locked(struct layout_pin *pin)
 	interval_tree_remove(&pin->lp_range, &lc->lc_pins);
 	WRITE_ONCE(lease->ll_nr_pins, lease->ll_nr_pins - 1);
 	layout_break_wake_locked(lc, pin->lp_range.start, pin->lp_range.last);
+	/* On another file, perhaps, than the one for which it was revoked. */
+	if (pin->lp_settled && layout_owner_revoked(pin->lp_owner))
+		lease->ll_revoked = true;
+	if (!lease->ll_revoked || lease->ll_nr_pins)
+		return NULL;
+	layout_lease_unlink_locked(lease);
+	return lease;
 }
 
 /*
@@ -149,10 +275,17 @@ static void layout_pin_drop(struct layout_pin *pin)
 {
 	struct layout_context *lc = pin->lp_lease->ll_context;
 	struct file *file = pin->lp_lease->ll_file;
+	struct layout_lease *lease;
 
+	/* First: once it is unlinked the lease may go. */
+	if (pin->lp_slot) {
+		trace_pin_del(pin, pin->lp_first, pin->lp_last);
+		xa_erase(&pin->lp_owner->lo_pins, pin->lp_slot);
+	}
 	spin_lock(&lc->lc_flctx->flc_lock);
-	layout_pin_unlink_locked(pin);
+	lease = layout_pin_unlink_locked(pin);
 	spin_unlock(&lc->lc_flctx->flc_lock);
+	layout_lease_free(lease);
 	layout_pin_free(pin, file);
 }
 
@@ -191,7 +324,7 @@ static int layout_pin_link_locked(struct layout_context *lc,
 	error = -EOPNOTSUPP;
 	if (!layout_allowed(lc->lc_inode))
 		goto uncount_pin;
-	interval_tree_insert(&pin->lp_range, &lc->lc_pins);
+	layout_pin_enter_locked(lc, pin);
 	return 0;
 
 uncount_pin:
@@ -236,6 +369,13 @@ static struct layout_pin *layout_pin_insert(struct inode *inode,
 	return pin;
 }
 
+/* So that nothing can fail once the pin is settled. */
+static int layout_pin_reserve_slot(struct layout_pin *pin)
+{
+	return xa_alloc(&pin->lp_owner->lo_pins, &pin->lp_slot, NULL,
+			xa_limit_32b, GFP_KERNEL);
+}
+
 /*
  * The pages of @pin have been taken, and lie in the entries from @first to
  * @last.  Hands the pin over to @pins, unless a break has begun meanwhile.
@@ -247,26 +387,33 @@ static int layout_pin_settle(struct layout_pin *pin, struct layout_pins *pins,
 	unsigned long bound_first = pin->lp_range.start;
 	unsigned long bound_last = pin->lp_range.last;
 	struct layout_pin *into = layout_pin_continued(pin, pins);
+	int error;
 
+	if (!into) {
+		error = layout_pin_reserve_slot(pin);
+		if (error)
+			return error;
+	}
 	spin_lock(&lc->lc_flctx->flc_lock);
 	if (layout_break_pending_locked(lc, first, last)) {
 		spin_unlock(&lc->lc_flctx->flc_lock);
-		return -EAGAIN;
+		error = -EAGAIN;
+		goto release_slot;
 	}
 	interval_tree_remove(&pin->lp_range, &lc->lc_pins);
 	if (into) {
 		interval_tree_remove(&into->lp_range, &lc->lc_pins);
-		into->lp_last = pin->lp_last;
+		WRITE_ONCE(into->lp_last, pin->lp_last);
 		into->lp_range.start = min(into->lp_range.start, first);
 		into->lp_range.last = max(into->lp_range.last, last);
-		interval_tree_insert(&into->lp_range, &lc->lc_pins);
+		layout_pin_enter_locked(lc, into);
 		WRITE_ONCE(pin->lp_lease->ll_nr_pins,
 			   pin->lp_lease->ll_nr_pins - 1);
 	} else {
 		pin->lp_range.start = first;
 		pin->lp_range.last = last;
 		pin->lp_settled = true;
-		interval_tree_insert(&pin->lp_range, &lc->lc_pins);
+		layout_pin_enter_locked(lc, pin);
 		pin->lp_node.next = pins->first;
 		pins->first = &pin->lp_node;
 	}
@@ -274,10 +421,19 @@ static int layout_pin_settle(struct layout_pin *pin, struct layout_pins *pins,
 	layout_break_wake_locked(lc, bound_first, bound_last);
 	spin_unlock(&lc->lc_flctx->flc_lock);
 
-	/* The lease is held by the pin that goes on. */
+	trace_pin_add(pin, pin->lp_first, pin->lp_last);
 	if (into)
+		/* The lease is held by the pin that goes on. */
 		layout_pin_free(pin, into->lp_lease->ll_file);
+	else
+		xa_store(&pin->lp_owner->lo_pins, pin->lp_slot, pin, 0);
 	return 0;
+
+release_slot:
+	if (pin->lp_slot)
+		xa_release(&pin->lp_owner->lo_pins, pin->lp_slot);
+	pin->lp_slot = 0;
+	return error;
 }
 
 /* pin_user_pages() that takes all of them or none. */
@@ -317,6 +473,8 @@ static long layout_pin_vma(struct mm_struct *mm, unsigned long start,
 	long ret;
 
 	mmap_assert_locked(mm);
+	if (layout_owner_revoked(current->layout_owner))
+		return -EIO;
 	vma = vma_lookup(mm, start);
 	if (!vma)
 		return -EFAULT;
@@ -374,9 +532,10 @@ drop_pin:
  * Context: Process context.  Takes mmap_lock.  Sleeps.
  * Return: @nr_pages, or: -EOPNOTSUPP for FS-DAX memory without an exclusive
  *         layout lease of the caller, in a private mapping or without an owner;
- *         -EAGAIN if a break is pending on the range; -EFAULT for a mapping
- *         that cannot be written to, no space or a range beyond the end of the
- *         file; -EINTR for a fatal signal; -ENOMEM; and what
+ *         -EIO if the owner has been revoked; -EAGAIN if a break is pending on
+ *         the range; -EFAULT for a mapping that cannot be written to, no space
+ *         or a range beyond the end of the file; -EINTR for a fatal signal;
+ *         -ENOMEM; and what
  *         pin_user_pages_fast() returns.
  */
 long pin_user_pages_leased(unsigned long start, unsigned long nr_pages,

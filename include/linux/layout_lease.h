@@ -35,6 +35,9 @@ enum layout_policy {
 	LAYOUT_POLICY_DENY,
 };
 
+/* The reason is not known where the layout is about to change. */
+#define LAYOUT_BREAK_UNKNOWN		0
+
 /**
  * enum layout_break_flags - how layout_break_begin() may behave
  * @LAYOUT_BREAK_NONBLOCK: start the break, but do not wait for it
@@ -45,6 +48,20 @@ enum layout_break_flags {
 	LAYOUT_BREAK_NONBLOCK	= 1 << 0,
 	LAYOUT_BREAK_NOSTART	= 1 << 1,
 };
+
+/**
+ * typedef layout_revoke_fn - ask an owner file to drop its pins
+ * @file: what was given to layout_owner_alloc()
+ *
+ * The owner file has to see to it, some time later, that no device reaches the
+ * pages that it has pinned, that later use of them fails with an error, and
+ * that its pins are released.  It must not wait for anything that user space
+ * can hold up, nor for another task to return to user space.  Whoever has the
+ * file open lives on.  May be called while the file is being closed.
+ *
+ * Context: Spinlocks are held.  Must not sleep.
+ */
+typedef void (*layout_revoke_fn)(void *file);
 
 /**
  * struct layout_pins - the pins that one registration of memory has collected
@@ -63,6 +80,18 @@ struct layout_pins {
 extern const struct constant_table layout_policy_names[];
 
 /**
+ * layout_sb_policy - policy in force on a filesystem
+ * @sb: the superblock
+ *
+ * Context: Any.  The answer may be stale, unless s_umount is held.
+ * Return: The policy.
+ */
+static inline enum layout_policy layout_sb_policy(const struct super_block *sb)
+{
+	return READ_ONCE(sb->s_layout_policy);
+}
+
+/**
  * layout_policy - policy in force on the filesystem of an inode
  * @inode: any inode
  *
@@ -71,19 +100,7 @@ extern const struct constant_table layout_policy_names[];
  */
 static inline enum layout_policy layout_policy(const struct inode *inode)
 {
-	return READ_ONCE(inode->i_sb->s_layout_policy);
-}
-
-/**
- * layout_sb_policy - policy in force on a filesystem
- * @sb: the superblock
- *
- * Context: s_umount is held.
- * Return: The policy.
- */
-static inline enum layout_policy layout_sb_policy(const struct super_block *sb)
-{
-	return READ_ONCE(sb->s_layout_policy);
+	return layout_sb_policy(inode->i_sb);
 }
 
 /**
@@ -127,8 +144,10 @@ static inline void layout_context_init(struct file_lock_context *flctx)
 	flctx->flc_layout = NULL;
 }
 
-/* fs/layout_lease.c */
+/* fs/layout_policy.c */
 int layout_policy_set(struct super_block *sb, enum layout_policy policy);
+
+/* fs/layout_lease.c */
 bool layout_lease_requested(int arg);
 bool layout_lease_carried(struct file *file);
 int layout_lease_exclude(struct file *file, struct file_lock_context *flctx);
@@ -139,13 +158,15 @@ void layout_context_free(struct file_lock_context *flctx);
 /* fs/layout_report.c */
 int fcntl_getlease_layout(struct file *file);
 int fcntl_getlayoutbreak(struct file *file, struct layout_break_info __user *argp);
+void layout_lease_show_fdinfo(struct seq_file *m, struct file *file);
 
 /* fs/layout_break.c */
 int layout_break_begin(struct inode *inode, loff_t start, loff_t end,
 		       unsigned int reason, unsigned int flags,
 		       struct layout_break **brkp);
 void __layout_break_end(struct layout_break *brk);
-int __layout_break_check(struct inode *inode, loff_t start, loff_t end);
+int __layout_break_check(struct inode *inode, loff_t start, loff_t end,
+			 unsigned int reason);
 int __layout_plain_check(struct inode *inode);
 bool __layout_truncate_breaks(struct inode *inode, loff_t size);
 bool __layout_fallocate_breaks(struct inode *inode, int mode, loff_t offset,
@@ -172,9 +193,10 @@ static inline void layout_break_end(struct layout_break *brk)
 
 /**
  * layout_break_check - may the layout of a range change without a break?
- * @inode: inode whose layout would change
- * @start: first byte
- * @end:   one past the last byte, LLONG_MAX for "to the end, however large"
+ * @inode:  inode whose layout would change
+ * @start:  first byte
+ * @end:    one past the last byte, LLONG_MAX for "to the end, however large"
+ * @reason: LAYOUT_BREAK_*, for reports
  *
  * The filesystem's safety net, for every path that has no
  * layout_break_begin() around it.  A caller that holds the invalidate lock and
@@ -186,10 +208,10 @@ static inline void layout_break_end(struct layout_break *brk)
  *         own thread group does, -ETXTBSY if another's does.
  */
 static inline int layout_break_check(struct inode *inode, loff_t start,
-				     loff_t end)
+				     loff_t end, unsigned int reason)
 {
 	return layout_context(inode) ?
-		__layout_break_check(inode, start, end) : 0;
+		__layout_break_check(inode, start, end, reason) : 0;
 }
 
 /**
@@ -275,8 +297,13 @@ static inline bool layout_fallocate_raced(struct inode *inode, int mode,
 
 /* mm/layout_pin.c */
 struct layout_owner *layout_owner_alloc(const char *subsystem,
-					const char *name);
+					const char *name,
+					layout_revoke_fn revoke, void *file);
+void layout_owner_close(struct layout_owner *owner);
+struct layout_owner *layout_owner_get(struct layout_owner *owner);
 void layout_owner_put(struct layout_owner *owner);
+bool layout_owner_revoked(const struct layout_owner *owner);
+void layout_owner_show_fdinfo(struct seq_file *m, struct layout_owner *owner);
 long pin_user_pages_leased(unsigned long start, unsigned long nr_pages,
 			   unsigned int gup_flags, struct page **pages,
 			   struct layout_pins *pins);
@@ -306,6 +333,18 @@ static inline struct layout_owner *layout_owner_enter(struct layout_owner *owner
 static inline void layout_owner_exit(struct layout_owner *outer)
 {
 	current->layout_owner = outer;
+}
+
+/**
+ * layout_pins_empty - is there no pin in a set?
+ * @pins: the set
+ *
+ * Context: Any.
+ * Return: true if there is none: nothing was pinned under a layout lease.
+ */
+static inline bool layout_pins_empty(const struct layout_pins *pins)
+{
+	return !pins->first;
 }
 
 /**
@@ -374,6 +413,11 @@ static inline int fcntl_getlayoutbreak(struct file *file,
 	return -EINVAL;
 }
 
+static inline void layout_lease_show_fdinfo(struct seq_file *m,
+					    struct file *file)
+{
+}
+
 static inline void layout_lease_remove_file(struct file *file,
 					    struct file_lock_context *flctx)
 {
@@ -392,7 +436,7 @@ static inline void layout_break_end(struct layout_break *brk)
 }
 
 static inline int layout_break_check(struct inode *inode, loff_t start,
-				     loff_t end)
+				     loff_t end, unsigned int reason)
 {
 	return 0;
 }
@@ -439,16 +483,6 @@ static inline int layout_break_fileattr(struct inode *inode,
 {
 	*brkp = NULL;
 	return 0;
-}
-
-static inline struct layout_owner *layout_owner_alloc(const char *subsystem,
-						      const char *name)
-{
-	return NULL;
-}
-
-static inline void layout_owner_put(struct layout_owner *owner)
-{
 }
 
 static inline struct layout_owner *layout_owner_enter(struct layout_owner *owner)
