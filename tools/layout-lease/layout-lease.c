@@ -1,66 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * layout-lease - let an unmodified program pin files on FS-DAX filesystems.
- *
- * "run" takes an exclusive layout lease on each file and becomes the command: a
- * lease belongs to the process that took it and survives exec. The opt-in it
- * gives is the command's: whoever truncates one of the files may have it killed.
+ * layout-lease - run programs that pin files on FS-DAX filesystems, and see who
+ * does.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
-#ifndef F_LAYOUT
-#define F_LAYOUT	16
-#endif
-#ifndef F_EXCLUSIVE
-#define F_EXCLUSIVE	32
-#endif
+#include "layout-lease.h"
 
-#define VERSION "1.0"
-
-/* As env(1), timeout(1) and others have it. */
-#define EXIT_LEASE		125
-#define EXIT_CANNOT_RUN		126
-#define EXIT_NOT_FOUND		127
-
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-
-struct verb {
-	const char *name;
-	const char *usage;
-	const char *summary;
-	int (*run)(int argc, char **argv);
+static const struct verb *const verbs[] = {
+	&verb_run,
+	&verb_pins,
+	&verb_breaks,
+	&verb_watch,
+	&verb_revoke,
+	&verb_explain,
 };
-
-static int do_run(int argc, char **argv);
-
-static const struct verb verbs[] = {
-	{
-		.name = "run",
-		.usage = "run --file FILE [--file FILE]... -- COMMAND [ARGUMENT]...",
-		.summary = "run a command that may pin these files",
-		.run = do_run,
-	},
-};
-
-static void complain(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs("layout-lease: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-}
 
 static void print_help(FILE *f)
 {
@@ -68,100 +27,115 @@ static void print_help(FILE *f)
 
 	fputs("usage: layout-lease VERB [ARGUMENT]...\n\n", f);
 	for (i = 0; i < ARRAY_SIZE(verbs); i++)
-		fprintf(f, "  layout-lease %s\n      %s\n", verbs[i].usage,
-			verbs[i].summary);
-	fputs("\n  layout-lease --help | --version\n\n"
-	      "Exit status: the command's; 125: a lease was not granted, or usage;\n"
-	      "126: the command cannot be run; 127: it was not found.\n", f);
+		fprintf(f, "  layout-lease %s\n      %s\n", verbs[i]->usage,
+			verbs[i]->summary);
+	fputs("\n"
+	      "  layout-lease VERB --help\n"
+	      "  layout-lease --help | --version\n\n"
+	      "Exit status of run: the command's; 125: a lease was not granted, or usage;\n"
+	      "126: the command cannot be run; 127: it was not found.\n"
+	      "Of the other verbs: 0; 1: it failed, stderr says why; 2: usage.\n"
+	      "Without a verb, or with an unknown one: 125.\n", f);
 }
 
-static int usage_error(const struct verb *verb)
+void print_verb_help(const struct verb *verb)
+{
+	printf("usage: layout-lease %s\n\n%s", verb->usage, verb->help);
+}
+
+int usage_error(const struct verb *verb)
 {
 	fprintf(stderr, "usage: layout-lease %s\n", verb->usage);
-	return EXIT_LEASE;
+	return verb->usage_status;
 }
 
-/* What to do about it, by the errno of F_SETLEASE. */
-static const char *advice(int error)
+bool same_file(const struct file_id *a, const struct file_id *b)
 {
-	switch (error) {
-	case EACCES:
-		return "only its owner, or a process with CAP_LEASE, may take a lease";
-	case EINVAL:
-		return "no regular file, fs.leases-enable is 0, or a kernel without layout leases";
-	case EOPNOTSUPP:
-		return "wants ext4 or xfs with layout_lease=break or deny, and a DAX file";
-	case EBUSY:
-		return "this open file carries a lease already";
-	case EPERM:
-		return "mounted layout_lease=break, and the opt-in to SIGKILL was not accepted";
-	case EAGAIN:
-		return "somebody is changing its layout now: try again when that is done";
-	default:
-		return NULL;
-	}
+	return a->ino == b->ino && a->major == b->major && a->minor == b->minor;
 }
 
-/*
- * The descriptor stays open, and without O_CLOEXEC: the lease lives as long as
- * it does.
- */
-static bool take_lease(const char *path)
+static int find_file(struct options *o)
 {
-	int fd = open(path, O_RDWR | O_NOCTTY);
-	const char *what;
-	int error;
+	struct stat st;
 
-	if (fd < 0) {
-		complain("cannot open %s for writing: %s", path, strerror(errno));
-		return false;
+	if (stat(o->path, &st)) {
+		complain("%s: %s", o->path, strerror(errno));
+		return STATUS_FAILED;
 	}
-	if (!fcntl(fd, F_SETSIG, SIGKILL) &&
-	    !fcntl(fd, F_SETLEASE, F_LAYOUT | F_EXCLUSIVE))
-		return true;
-	error = errno;
-	what = advice(error);
-	complain("no layout lease on %s: %s%s%s", path, strerror(error),
-		 what ? "\n  " : "", what ? what : "");
-	return false;
+	o->file.major = major(st.st_dev);
+	o->file.minor = minor(st.st_dev);
+	o->file.ino = st.st_ino;
+	return GO_ON;
 }
 
-static int do_run(int argc, char **argv)
+static int refuse(const struct verb *verb, const char *why, const char *argument)
+{
+	complain("%s: %s: %s", verb->name, why, argument);
+	return usage_error(verb);
+}
+
+/* GO_ON, or the exit status. */
+int parse_options(const struct verb *verb, int argc, char **argv, unsigned int allowed,
+		  struct options *o)
 {
 	static const struct option options[] = {
 		{ "file", required_argument, NULL, 'f' },
+		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
+		{ "pid", required_argument, NULL, 'p' },
+		{ "timeout", required_argument, NULL, 't' },
 		{ }
 	};
-	int opt, error, files = 0;
+	int opt;
 
-	/* "+": options end at the command */
-	while ((opt = getopt_long(argc, argv, "+f:h", options, NULL)) != -1) {
+	memset(o, 0, sizeof(*o));
+	o->timeout = -1;
+	while ((opt = getopt_long(argc, argv, "f:jhp:t:", options, NULL)) != -1) {
 		switch (opt) {
-		case 'f':
-			if (!take_lease(optarg))
-				return EXIT_LEASE;
-			files++;
-			break;
 		case 'h':
-			print_help(stdout);
+			print_verb_help(verb);
 			return 0;
+		case 'j':
+			if (!(allowed & OPTION_JSON))
+				return refuse(verb, "there is no such option", "--json");
+			o->json = true;
+			break;
+		case 'f':
+			if (o->path)
+				return refuse(verb, "one --file at most", optarg);
+			o->path = optarg;
+			break;
+		case 'p':
+			if (!(allowed & OPTION_PID))
+				return refuse(verb, "there is no --pid here", optarg);
+			if (o->pid)
+				return refuse(verb, "one --pid at most", optarg);
+			if (!parse_pid(optarg, &o->pid))
+				return refuse(verb, "not the number of a process", optarg);
+			break;
+		case 't':
+			if (!(allowed & OPTION_TIMEOUT))
+				return refuse(verb, "there is no --timeout here", optarg);
+			if (!parse_seconds(optarg, &o->timeout))
+				return refuse(verb, "not a number of seconds up to a day", optarg);
+			break;
 		default:
-			return usage_error(&verbs[0]);
+			return usage_error(verb);
 		}
 	}
-	if (!files) {
-		complain("run: no --file given");
-		return usage_error(&verbs[0]);
+	if (optind != argc)
+		return refuse(verb, "no such argument", argv[optind]);
+	return o->path ? find_file(o) : GO_ON;
+}
+
+/* What was not written was not done, where output is all there is. */
+static int finish(int status)
+{
+	if (fflush(stdout) || ferror(stdout)) {
+		complain("cannot write: %s", strerror(errno));
+		return status ? status : STATUS_FAILED;
 	}
-	if (optind == argc) {
-		complain("run: no command given");
-		return usage_error(&verbs[0]);
-	}
-	execvp(argv[optind], argv + optind);
-	error = errno;
-	complain("cannot run %s: %s", argv[optind], strerror(error));
-	return error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
+	return status;
 }
 
 int main(int argc, char **argv)
@@ -170,19 +144,19 @@ int main(int argc, char **argv)
 
 	if (argc < 2) {
 		print_help(stderr);
-		return EXIT_LEASE;
+		return STATUS_LEASE;
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
 		print_help(stdout);
-		return 0;
+		return finish(0);
 	}
 	if (!strcmp(argv[1], "--version")) {
 		puts("layout-lease " VERSION);
-		return 0;
+		return finish(0);
 	}
 	for (i = 0; i < ARRAY_SIZE(verbs); i++)
-		if (!strcmp(argv[1], verbs[i].name))
-			return verbs[i].run(argc - 1, argv + 1);
+		if (!strcmp(argv[1], verbs[i]->name))
+			return finish(verbs[i]->run(verbs[i], argc - 1, argv + 1));
 	complain("unknown verb: %s (see layout-lease --help)", argv[1]);
-	return EXIT_LEASE;
+	return STATUS_LEASE;
 }
