@@ -10,7 +10,7 @@ S := scripts
 T := tools/testing/selftests/layout-lease
 
 .PHONY: help deps base tree refresh series kernel rootfs vm shell check demo \
-	both check-mutants checkpatch sparse shellcheck clean
+	both check-mutants checkpatch sparse docs man shellcheck clean
 
 help:
 	@$(S)/help.sh
@@ -62,6 +62,12 @@ checkpatch: series
 
 sparse: tree
 	@$(S)/kernel.sh patched sparse
+
+docs: tree
+	@$(S)/docs.sh
+
+man: deps
+	@$(S)/man.sh
 
 shellcheck: deps
 	@$(S)/shellcheck.sh

@@ -17,6 +17,8 @@ Layout leases: RDMA on files of a DAX file system, and truncate still wins.
   make series         the series ready to be mailed, in build/series
   make checkpatch     checkpatch --strict over the series and the new files
   make sparse         sparse over the new files
+  make docs           the documentation as HTML, in build/docs; fails on warnings
+  make man            check the manual pages
   make check-mutants  do the tests notice when a safety rule is broken?
   make deps           install the Debian packages that all this needs
   make clean          remove build/ (the caches in ~/.cache/layout-lease stay)

@@ -6,7 +6,7 @@
 # shell), reports its status to vm.sh and powers off.
 set -uo pipefail
 
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH=/rig/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/root LC_ALL=C.UTF-8
 export XFS=/mnt/xfs EXT4=/mnt/ext4 RDMA_DEV=rxe0 RDMA_IP=192.0.2.1
 # shellcheck disable=SC1091 # written by vm.sh: MODE, TIMEOUT, SHARED, ...

@@ -10,7 +10,7 @@ set -euo pipefail
 PACKAGES="rdma-core ibverbs-providers ibverbs-utils rdmacm-utils perftest
 	ndctl xfsprogs e2fsprogs fio liburing2 iproute2 util-linux procps kmod
 	strace python3-pyverbs jq mount bash coreutils findutils grep sed gawk
-	libcap2-bin attr"
+	libcap2-bin attr lsof trace-cmd"
 
 cache=${LAYOUT_LEASE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/layout-lease}
 name=rootfs-$(sha256sum <"$0" | cut -c1-16).ext4

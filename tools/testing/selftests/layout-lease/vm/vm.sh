@@ -13,6 +13,7 @@ usage() {
 	cat <<USAGE
 usage: vm.sh --kernel BZIMAGE (--run SCRIPT | --shell) [options]
   --share DIR      the guest sees DIR read-only at /host
+  --bin FILE       a command for the guest's PATH (once)
   --mem SIZE       guest memory besides the NVDIMMs (default 2G)
   --smp N          processors (default 2)
   --cmdline WORDS  more kernel parameters
@@ -23,12 +24,12 @@ USAGE
 
 die() { echo "vm: $*" >&2; exit 125; }
 
-kernel='' run='' share='' mem=2G smp=2 cmdline='' timeout=600 log='' mode=run
+kernel='' run='' share='' bin='' mem=2G smp=2 cmdline='' timeout=600 log='' mode=run
 while [ $# -gt 0 ]; do
 	case $1 in
 	--shell) mode=shell; shift; continue ;;
 	--help|-h) usage; exit 0 ;;
-	--kernel|--run|--share|--mem|--smp|--cmdline|--timeout|--log)
+	--kernel|--run|--share|--bin|--mem|--smp|--cmdline|--timeout|--log)
 		[ $# -ge 2 ] || die "$1 needs a value"
 		printf -v "${1#--}" %s "$2"
 		shift 2 ;;
@@ -41,6 +42,7 @@ done
 [ "$mode" = shell ] || [ -n "$run" ] || die "--run SCRIPT (or --shell) is missing"
 [ -z "$run" ] || [ -r "$run" ] || die "no script at $run"
 [ -z "$share" ] || [ -d "$share" ] || die "no directory at $share"
+[ -z "$bin" ] || [ -x "$bin" ] || die "no command at $bin"
 [[ $smp =~ ^[1-9][0-9]*$ ]] || die "--smp wants a number, not '$smp'"
 [[ $timeout =~ ^[1-9][0-9]*$ ]] || die "--timeout wants seconds, not '$timeout'"
 mib=$(($(numfmt --from=iec "$mem" 2>/dev/null || echo 0) / 1048576))
@@ -62,8 +64,9 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM HUP
 
-mkdir "$dir/rig"
+mkdir "$dir/rig" "$dir/rig/bin"
 cp "$here/init.sh" "$dir/rig/init.sh"
+[ -z "$bin" ] || cp "$bin" "$dir/rig/bin/"
 if [ -n "$run" ]; then
 	cp "$run" "$dir/rig/script"
 	chmod 755 "$dir/rig/script"
