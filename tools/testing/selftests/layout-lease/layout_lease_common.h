@@ -27,6 +27,9 @@
 #ifndef F_EXCLUSIVE
 #define F_EXCLUSIVE	32
 #endif
+#ifndef F_GETLAYOUTBREAK
+#define F_GETLAYOUTBREAK	(1024 + 32)
+#endif
 #ifndef SI_LAYOUT
 #define SI_LAYOUT	(-8)
 #endif
@@ -131,6 +134,7 @@ int ll_rdma_write(struct ll_qp *q, struct ibv_mr *src, uint64_t addr,
  */
 #define LL_SLOTS	3
 #define LL_MRS		4
+#define LL_UVERBS	(-1)	/* instead of a slot: the context of the device */
 
 enum ll_hop {
 	H_OPEN,		/* slot, a: open(2) flags, path; value: descriptor */
@@ -155,6 +159,14 @@ enum ll_hop {
 	H_FORK_UNLCK,	/* slot: a child of fork gives the lease back */
 	H_FORK_STAY,	/* pid: a child of fork that stays */
 	H_THREAD_REG,	/* slot, mr, a, b: another thread registers */
+	H_FD,		/* slot, or LL_UVERBS; value: its descriptor */
+	H_GETBREAK,	/* slot; info */
+	H_READ,		/* path; text: what the file reads like */
+	H_DUMPABLE,	/* a: whether its memory may be looked at */
+	H_SETRESUID,	/* a, b, c: real, effective, saved user */
+	H_CONTAIN,	/* own /proc; a: root of a user namespace is this user,
+			 * 0: remains root of the host
+			 */
 	H_LISTEN,	/* mr: a queue pair; value: its number, key, address */
 	H_CONNECT,	/* a: the peer's queue pair */
 	H_EXIT,
@@ -168,12 +180,24 @@ struct ll_cmd {
 	char path[LL_PATH];
 };
 
+/*
+ * As in the kernel's include/uapi/linux/layout_lease.h, but signed, as what the
+ * tests expect is: ~0ULL is -1 here.
+ */
+struct ll_break_info {
+	int reason, flags, pid, uid;
+	long start, end, deadline_ns;
+	int pins, reserved[5];
+};
+
 struct ll_rsp {
 	int ret;
 	int signo, code, pid, uid, value;
 	uint32_t qpn, rkey;
 	uint64_t addr;
 	int64_t ms;	/* when the command ended */
+	struct ll_break_info info;
+	char text[2048];
 };
 
 struct ll_holder {
@@ -186,6 +210,9 @@ int ll_holder_start(struct ll_holder *h);
 int ll_holder_send(struct ll_holder *h, const struct ll_cmd *cmd);
 int ll_holder_recv(struct ll_holder *h, int timeout_ms, struct ll_rsp *rsp);
 int ll_holder_do(struct ll_holder *h, const struct ll_cmd *cmd);
+int ll_holder_ask(struct ll_holder *h, const struct ll_cmd *cmd,
+		  struct ll_rsp *rsp);
+int ll_holder_fd(struct ll_holder *h, int slot);
 int ll_holder_wait(struct ll_holder *h, int timeout_ms);
 bool ll_holder_alive(struct ll_holder *h);
 int ll_holder_end(struct ll_holder *h);
@@ -196,6 +223,8 @@ int ll_holder_dereg(struct ll_holder *h, int mr);
 int ll_holder_pin(struct ll_holder *h, const char *path, bool consent, int tell);
 
 #define ll_hold(h, ...) ll_holder_do(h, &(struct ll_cmd){ __VA_ARGS__ })
+#define ll_ask(h, rsp, ...) \
+	ll_holder_ask(h, &(struct ll_cmd){ __VA_ARGS__ }, rsp)
 
 /* A breaker in the background, to look at things while its call waits. */
 struct ll_breaker {

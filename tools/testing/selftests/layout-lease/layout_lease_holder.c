@@ -8,17 +8,19 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <grp.h>
 #include <unistd.h>
 
-#include "layout_lease_common.h"
+#include "layout_lease_report.h"
 
 struct state {
 	struct ll_rdma rdma;
@@ -155,6 +157,61 @@ static int stay_in_child(struct ll_rsp *r)
 	return 0;
 }
 
+static int do_fd(struct state *s, const struct ll_cmd *c, struct ll_rsp *r)
+{
+	if (c->slot == LL_UVERBS)
+		r->value = s->rdma.ctx ? s->rdma.ctx->cmd_fd : -1;
+	else
+		r->value = s->fd[c->slot];
+	return r->value < 0 ? -EBADF : 0;
+}
+
+static int do_read(const struct ll_cmd *c, struct ll_rsp *r)
+{
+	return ll_read(r->text, sizeof(r->text), "%s", c->path);
+}
+
+static int do_setresuid(const struct ll_cmd *c)
+{
+	return ll_ret(setresuid(c->a, c->b, c->c)) ?:
+	       ll_ret(prctl(PR_SET_PDEATHSIG, SIGKILL));
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = ll_open(path, O_WRONLY), ret;
+
+	if (fd < 0)
+		return fd;
+	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/*
+ * As in a container without root of the host: its own /proc, of the pid
+ * namespace that it was started in, and a user namespace whose root is somebody
+ * else outside.
+ */
+static int do_contain(const struct ll_cmd *c)
+{
+	char map[32];
+	int ret;
+
+	snprintf(map, sizeof(map), "0 %d 1", (int)c->a);
+	ret = ll_ret(unshare(CLONE_NEWNS)) ?:
+	      ll_ret(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) ?:
+	      ll_ret(mount("proc", "/proc", "proc", 0, NULL));
+	if (ret || !c->a)
+		return ret;
+	ret = ll_ret(setgroups(0, NULL)) ?: ll_ret(setresgid(c->a, c->a, c->a)) ?:
+	      ll_ret(setresuid(c->a, c->a, c->a)) ?:
+	      ll_ret(prctl(PR_SET_DUMPABLE, 1)) ?:
+	      ll_ret(unshare(CLONE_NEWUSER)) ?:
+	      write_file("/proc/self/uid_map", map);
+	return ret ?: ll_ret(prctl(PR_SET_PDEATHSIG, SIGKILL));
+}
+
 struct thread_reg {
 	struct state *s;
 	const struct ll_cmd *c;
@@ -236,6 +293,18 @@ static int execute(struct state *s, const struct ll_cmd *c, struct ll_rsp *r)
 		return stay_in_child(r);
 	case H_THREAD_REG:
 		return in_thread(s, c);
+	case H_FD:
+		return do_fd(s, c, r);
+	case H_GETBREAK:
+		return ll_ret(fcntl(s->fd[c->slot], F_GETLAYOUTBREAK, &r->info));
+	case H_READ:
+		return do_read(c, r);
+	case H_DUMPABLE:
+		return ll_ret(prctl(PR_SET_DUMPABLE, (int)c->a));
+	case H_SETRESUID:
+		return do_setresuid(c);
+	case H_CONTAIN:
+		return do_contain(c);
 	case H_LISTEN:
 		return do_listen(s, c, r);
 	case H_CONNECT:
@@ -312,6 +381,21 @@ int ll_holder_do(struct ll_holder *h, const struct ll_cmd *cmd)
 	struct ll_rsp rsp;
 
 	return ll_holder_send(h, cmd) ?: ll_holder_recv(h, LL_SOON, &rsp);
+}
+
+/* The same, for those who want to know more than the result. */
+int ll_holder_ask(struct ll_holder *h, const struct ll_cmd *cmd,
+		  struct ll_rsp *rsp)
+{
+	return ll_holder_send(h, cmd) ?: ll_holder_recv(h, LL_SOON, rsp);
+}
+
+/* The descriptor that it has in this slot. */
+int ll_holder_fd(struct ll_holder *h, int slot)
+{
+	struct ll_rsp rsp;
+
+	return ll_ask(h, &rsp, .op = H_FD, .slot = slot) ?: rsp.value;
 }
 
 /*
