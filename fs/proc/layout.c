@@ -9,6 +9,7 @@
  * user namespace.  Documentation/admin-guide/layout-lease.rst has the formats.
  */
 #include <linux/capability.h>
+#include <linux/ctype.h>
 #include <linux/file.h>
 #include <linux/kernel.h>
 #include <linux/kdev_t.h>
@@ -134,16 +135,25 @@ static const struct seq_operations layout_breaks_seq_ops = {
 /* The longest request: "file " and three numbers. */
 #define LAYOUT_REQUEST_MAX	64
 
-static int layout_revoke_pid(const char *arg)
+/* Digits and nothing else; scanf() would let a number wrap. */
+static int layout_request_number(const char *text, u64 max, u64 *number)
+{
+	if (!text || !isdigit(*text) || kstrtou64(text, 10, number) ||
+	    *number > max)
+		return -EINVAL;
+	return 0;
+}
+
+static int layout_revoke_pid(char *arg)
 {
 	struct pid *holder;
-	pid_t nr;
+	u64 nr;
 	int error;
 
-	error = kstrtoint(arg, 10, &nr);
+	error = layout_request_number(arg, INT_MAX, &nr);
 	if (error)
 		return error;
-	holder = nr > 0 ? find_get_pid(nr) : NULL;
+	holder = find_get_pid(nr);
 	if (!holder)
 		return -ESRCH;
 	error = layout_revoke_pins(holder, false, 0, 0);
@@ -151,14 +161,14 @@ static int layout_revoke_pid(const char *arg)
 	return error;
 }
 
-static int layout_revoke_file(const char *arg)
+static int layout_revoke_file(char *arg)
 {
-	unsigned int major, minor;
-	unsigned long ino;
-	char end;
+	u64 major, minor, ino;
 
-	if (sscanf(arg, "%u:%u %lu%c", &major, &minor, &ino, &end) != 3 ||
-	    major >> (32 - MINORBITS) || minor > MINORMASK)
+	if (layout_request_number(strsep(&arg, ":"),
+				  U32_MAX >> MINORBITS, &major) ||
+	    layout_request_number(strsep(&arg, " "), MINORMASK, &minor) ||
+	    layout_request_number(arg, ULONG_MAX, &ino))
 		return -EINVAL;
 	return layout_revoke_pins(NULL, true, MKDEV(major, minor), ino);
 }
@@ -184,9 +194,9 @@ static ssize_t layout_revoke_write(struct file *file, const char __user *buf,
 	arg = strim(request);
 
 	if (!strncmp(arg, "pid ", 4))
-		error = layout_revoke_pid(skip_spaces(arg + 4));
+		error = layout_revoke_pid(arg + 4);
 	else if (!strncmp(arg, "file ", 5))
-		error = layout_revoke_file(skip_spaces(arg + 5));
+		error = layout_revoke_file(arg + 5);
 	else
 		error = -EINVAL;
 	return error ? error : size;
