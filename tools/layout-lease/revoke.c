@@ -267,7 +267,7 @@ static void announce(struct revoke *r)
 
 	r->complete &= listing_find_keepers(&r->list);
 	also = keep_affected(r);
-	puts("to be revoked, with all else that these contexts or rings (OWNER, KEPT-BY) have pinned:");
+	puts("to be revoked, with all that these contexts or rings (OWNER, KEPT-BY) have pinned:");
 	print_listing(&r->list);
 	if (also)
 		printf("%zu of these pins %s not of %s, but as it seems of the same contexts\n",
