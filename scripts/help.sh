@@ -24,6 +24,6 @@ Layout leases: RDMA on files of a DAX file system, and truncate still wins.
   make clean          remove build/ (the caches in ~/.cache/layout-lease stay)
 
 VARIANT=base with kernel, vm and shell uses the kernel without the series.
-Each target does what it needs before. The first run takes about 20 minutes and
-8 GB; everything happens in build/ and ~/.cache/layout-lease.
+Each target does what it needs before. The first run builds for about 20 minutes and
+takes 8 GB; everything happens in build/ and ~/.cache/layout-lease.
 TEXT
