@@ -60,13 +60,8 @@ FIXTURE_VARIANT_ADD(command, xfs) {
 
 FIXTURE_SETUP(command)
 {
-	struct ll_said none = { .pid = -1 };
-
-	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, "break"));
-	ASSERT_EQ(0, ll_file(&self->env, "f", LL_FILE_SIZE, self->path));
-	ASSERT_EQ(0, ll_identify(self->path, &self->id));
+	ASSERT_EQ(0, ll_report_setup(&self->env, variant->fs, self->path, &self->id));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 20));
-	ASSERT_TRUE(ll_comes_to_show(&none, "/proc/layout_leases"));
 	ASSERT_EQ(0, ll_find_programs());
 	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
 	self->fd = ll_holder_fd(&self->h, 0);
@@ -80,13 +75,6 @@ FIXTURE_TEARDOWN(command)
 	if (self->h.pid > 0)
 		ll_holder_end(&self->h);
 	ll_teardown(&self->env);
-}
-
-/* A break that the holder has been told of. */
-static int pend(struct ll_holder *h, struct ll_breaker *b, const char *path)
-{
-	return ll_breaker_start(b, OP_TRUNCATE, path, LL_PAGE, 0) ?:
-	       ll_hold(h, .op = H_SIGWAIT, .a = LL_SOON);
 }
 
 TEST_F(command, pins_lists_leases_and_pins)
@@ -164,7 +152,7 @@ TEST_F(command, breaks_lists_what_is_pending)
 {
 	ASSERT_EQ(0, ll_command("layout-lease breaks"));
 	EXPECT_TRUE(ll_line(LL_ERR, "no break"));
-	ASSERT_EQ(0, pend(&self->h, &self->b, self->path));
+	ASSERT_EQ(0, ll_pend(&self->h, &self->b, self->path));
 	ASSERT_EQ(0, ll_command("layout-lease breaks --json --file %s", self->path));
 	EXPECT_TRUE(ll_json("map([.pid, .breaker, .uid, .reason, .pins, .state])",
 			    "[[%d,%d,0,\"truncate\",1,\"waiting\"]]", self->h.pid,
@@ -214,7 +202,7 @@ TEST_F(command, watch_prints_breaks_as_they_come)
 	int ret, breaker;
 	pid_t pid = watch("--json", self->path);
 
-	ASSERT_EQ(0, pend(&self->h, &self->b, self->path));
+	ASSERT_EQ(0, ll_pend(&self->h, &self->b, self->path));
 	breaker = self->b.pid;
 	ASSERT_EQ(0, ll_holder_dereg(&self->h, 0));
 	ASSERT_EQ(0, ll_breaker_wait(&self->b, LL_SOON, &ret));

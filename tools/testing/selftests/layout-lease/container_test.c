@@ -42,14 +42,9 @@ FIXTURE_VARIANT_ADD(container, xfs) {
 
 FIXTURE_SETUP(container)
 {
-	struct ll_said none = { .pid = -1 };
-
-	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, "break"));
-	ASSERT_EQ(0, ll_file(&self->env, "f", LL_FILE_SIZE, self->path));
-	ASSERT_EQ(0, ll_identify(self->path, &self->id));
+	ASSERT_EQ(0, ll_report_setup(&self->env, variant->fs, self->path, &self->id));
 	ASSERT_EQ(0, ll_ret(chown(self->path, LL_UID, LL_UID)));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 20));
-	ASSERT_TRUE(ll_comes_to_show(&none, "/proc/layout_leases"));
 	ASSERT_EQ(0, ll_holder_start(&self->out));
 	ASSERT_EQ(0, ll_ret(unshare(CLONE_NEWPID)));
 	ASSERT_EQ(0, ll_holder_start(&self->in));

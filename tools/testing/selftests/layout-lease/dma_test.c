@@ -8,32 +8,17 @@
  * The peer lives in another process, so that it goes on when the holder is
  * killed, as a remote machine would.
  */
-#include <pthread.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
-#include "layout_lease_common.h"
-
-#define PATTERN 0xa5
-
-/* The sending end, and what it knows of the other. */
-struct peer {
-	struct ll_rdma r;
-	struct ll_qp q;
-	struct ibv_mr *mr;
-	char *buf;
-	uint64_t addr;
-	uint32_t rkey;
-	pthread_t thread;
-	int stop, done;
-};
+#include "layout_lease_revoke.h"
 
 FIXTURE(dma)
 {
 	struct ll_env env;
 	char path[LL_PATH];
 	struct ll_holder h;
-	struct peer peer;
+	struct ll_peer peer;
 };
 
 FIXTURE_VARIANT(dma)
@@ -59,19 +44,8 @@ FIXTURE_VARIANT_ADD(dma, xfs_deny) {
 	.fs = LL_XFS, .policy = "deny", .deny = true,
 };
 
-static int peer_open(struct peer *p)
-{
-	int ret = ll_rdma_open(&p->r) ?: ll_qp_create(&p->r, &p->q);
-
-	if (ret)
-		return ret;
-	p->buf = mmap(NULL, LL_PIN_LEN, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return ll_reg(&p->r, p->buf, LL_PIN_LEN, &p->mr);
-}
-
 /* Connects to the holder's queue pair, for its registration 0. */
-static int peer_connect(struct peer *p, struct ll_holder *h)
+static int peer_connect(struct ll_peer *p, struct ll_holder *h)
 {
 	struct ll_cmd listen = { .op = H_LISTEN };
 	struct ll_rsp rsp;
@@ -85,58 +59,6 @@ static int peer_connect(struct peer *p, struct ll_holder *h)
 	return ret;
 }
 
-static int peer_write(struct peer *p, off_t off, size_t len, char byte)
-{
-	memset(p->buf, byte, len);
-	return ll_rdma_write(&p->q, p->mr, p->addr + off, p->rkey, len,
-			     &p->stop);
-}
-
-/* A peer that never stops, all over the file, as long as its writes are taken. */
-static void *hammer(void *arg)
-{
-	struct peer *p = arg;
-	off_t off = 0;
-
-	while (!__atomic_load_n(&p->stop, __ATOMIC_RELAXED)) {
-		if (peer_write(p, off, LL_PIN_LEN, 'd'))
-			break;
-		off = (off + LL_PIN_LEN) % LL_FILE_SIZE;
-		__atomic_add_fetch(&p->done, 1, __ATOMIC_RELAXED);
-	}
-	return NULL;
-}
-
-static int start_traffic(struct peer *p)
-{
-	int64_t end = ll_now_ms() + LL_SOON;
-
-	if (pthread_create(&p->thread, NULL, hammer, p))
-		return -EAGAIN;
-	while (__atomic_load_n(&p->done, __ATOMIC_RELAXED) < 3)
-		if (ll_now_ms() > end)
-			return -ETIMEDOUT;
-	return 0;
-}
-
-static void stop_traffic(struct peer *p)
-{
-	if (!p->thread)
-		return;
-	__atomic_store_n(&p->stop, 1, __ATOMIC_RELAXED);
-	pthread_join(p->thread, NULL);
-	p->thread = 0;
-	p->stop = 0;
-}
-
-static void peer_close(struct peer *p)
-{
-	stop_traffic(p);
-	ll_qp_destroy(&p->q);
-	ll_dereg(&p->mr);
-	ll_rdma_close(&p->r);
-}
-
 FIXTURE_SETUP(dma)
 {
 	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, variant->policy));
@@ -145,20 +67,21 @@ FIXTURE_SETUP(dma)
 	ASSERT_EQ(0, ll_holder_open(&self->h, 0, self->path));
 	ASSERT_EQ(0, ll_holder_lease(&self->h, 0, true, SIGKILL));
 	ASSERT_EQ(0, ll_holder_reg(&self->h, 0, 0, 0, LL_FILE_SIZE));
-	ASSERT_EQ(0, peer_open(&self->peer));
+	self->peer.span = LL_FILE_SIZE;
+	ASSERT_EQ(0, ll_peer_create(&self->peer));
 	ASSERT_EQ(0, peer_connect(&self->peer, &self->h));
 }
 
 FIXTURE_TEARDOWN(dma)
 {
-	peer_close(&self->peer);
+	ll_peer_close(&self->peer);
 	ll_holder_end(&self->h);
 	ll_teardown(&self->env);
 }
 
 TEST_F(dma, rdma_write_lands_in_the_file)
 {
-	EXPECT_EQ(0, peer_write(&self->peer, LL_PAGE, 2 * LL_PAGE, 'd'));
+	EXPECT_EQ(0, ll_peer_write(&self->peer, LL_PAGE, 2 * LL_PAGE, 'd'));
 	EXPECT_EQ(1, ll_filled(self->path, 0, LL_PAGE, 'f'));
 	EXPECT_EQ(1, ll_filled(self->path, LL_PAGE, 2 * LL_PAGE, 'd'));
 	EXPECT_EQ(1, ll_filled(self->path, 3 * LL_PAGE, LL_PAGE, 'f'));
@@ -168,7 +91,7 @@ TEST_F(dma, rdma_write_lands_after_munmap_and_close)
 {
 	EXPECT_EQ(0, ll_hold(&self->h, .op = H_UNMAP));
 	EXPECT_EQ(0, ll_hold(&self->h, .op = H_CLOSE));
-	EXPECT_EQ(0, peer_write(&self->peer, 0, LL_PIN_LEN, 'd'));
+	EXPECT_EQ(0, ll_peer_write(&self->peer, 0, LL_PIN_LEN, 'd'));
 	EXPECT_EQ(1, ll_filled(self->path, 0, LL_PIN_LEN, 'd'));
 }
 
@@ -179,7 +102,7 @@ TEST_F(dma, rdma_write_lands_after_rename_and_write)
 	ll_name(&self->env, "g", other);
 	ASSERT_EQ(0, ll_ret(rename(self->path, other)));
 	ASSERT_EQ(0, ll_write_fill(other, 0, LL_FILE_SIZE, 'w'));
-	EXPECT_EQ(0, peer_write(&self->peer, 0, LL_PAGE, 'd'));
+	EXPECT_EQ(0, ll_peer_write(&self->peer, 0, LL_PAGE, 'd'));
 	EXPECT_EQ(1, ll_filled(other, 0, LL_PAGE, 'd'));
 	EXPECT_EQ(1, ll_filled(other, LL_PAGE, LL_PAGE, 'w'));
 }
@@ -194,10 +117,10 @@ TEST_F(dma, rdma_write_lands_in_what_was_a_hole)
 	ASSERT_EQ(0, ll_holder_lease(&self->h, 1, true, SIGKILL));
 	ASSERT_EQ(0, ll_holder_reg(&self->h, 1, 0, LL_MIB, LL_PIN_LEN));
 	/* the queue pairs are connected already: only the target changed */
-	peer_close(&self->peer);
-	ASSERT_EQ(0, peer_open(&self->peer));
+	ll_peer_close(&self->peer);
+	ASSERT_EQ(0, ll_peer_create(&self->peer));
 	ASSERT_EQ(0, peer_connect(&self->peer, &self->h));
-	EXPECT_EQ(0, peer_write(&self->peer, 0, LL_PAGE, 'd'));
+	EXPECT_EQ(0, ll_peer_write(&self->peer, 0, LL_PAGE, 'd'));
 	EXPECT_EQ(1, ll_filled(sparse, LL_MIB, LL_PAGE, 'd'));
 	EXPECT_EQ(1, ll_filled(sparse, LL_MIB + LL_PAGE, LL_PAGE, 0));
 }
@@ -207,41 +130,8 @@ TEST_F(dma, refused_operation_leaves_the_traffic_alone)
 	ASSERT_EQ(0, ll_policy(&self->env, "deny"));
 	EXPECT_EQ(-ETXTBSY, ll_ret(truncate(self->path, 0)));
 	EXPECT_EQ(-ETXTBSY, ll_break(OP_PUNCH, self->path, 0, LL_PAGE));
-	EXPECT_EQ(0, peer_write(&self->peer, 0, LL_PAGE, 'd'));
+	EXPECT_EQ(0, ll_peer_write(&self->peer, 0, LL_PAGE, 'd'));
 	EXPECT_EQ(1, ll_filled(self->path, 0, LL_PAGE, 'd'));
-}
-
-/*
- * The blocks of the pinned file are given to another file, and keep what that
- * one wrote. All other space is taken before, so that there are hardly others.
- */
-static int watch_freed_blocks(struct ll_env *env, int64_t block)
-{
-	char thief[LL_PATH], filler[LL_PATH];
-	int64_t end, off;
-	int ret;
-
-	ll_name(env, "thief", thief);
-	ll_name(env, "filler", filler);
-	off = ll_reallocate(thief, LL_FILE_SIZE, block, LL_FILE_SIZE);
-	if (off < 0)
-		return off;
-	/* writing needs some space besides */
-	ret = ll_ret(unlink(filler)) ?: ll_write_fill(thief, 0, ll_size(thief), PATTERN);
-	if (ret)
-		return ret;
-	for (end = ll_now_ms() + 700; ll_now_ms() < end; )
-		if (ll_filled(thief, 0, ll_size(thief), PATTERN) != 1)
-			return -EILSEQ;
-	return 0;
-}
-
-static int take_all_space(struct ll_env *env)
-{
-	char filler[LL_PATH];
-
-	ll_name(env, "filler", filler);
-	return ll_prefill(env->root, filler);
 }
 
 TEST_F(dma, freed_blocks_never_change_again)
@@ -250,11 +140,11 @@ TEST_F(dma, freed_blocks_never_change_again)
 
 	ASSERT_LE(0, block);
 	ASSERT_EQ(0, ll_policy(&self->env, "break"));
-	ASSERT_EQ(0, take_all_space(&self->env));
-	ASSERT_EQ(0, start_traffic(&self->peer));
+	ASSERT_EQ(0, ll_take_all_space(&self->env));
+	ASSERT_EQ(0, ll_peer_start(&self->peer));
 	EXPECT_EQ(0, ll_ret(truncate(self->path, 0)));
 	/* from here on the blocks are anybody's */
-	EXPECT_EQ(0, watch_freed_blocks(&self->env, block));
+	EXPECT_EQ(0, ll_watch_blocks(&self->env, block));
 	EXPECT_EQ(SIGKILL, ll_holder_wait(&self->h, LL_SOON));
 }
 
@@ -265,12 +155,12 @@ TEST_F(dma, blocks_freed_after_munmap_and_close_never_change_again)
 
 	ASSERT_LE(0, block);
 	ASSERT_EQ(0, ll_policy(&self->env, "break"));
-	ASSERT_EQ(0, take_all_space(&self->env));
-	ASSERT_EQ(0, start_traffic(&self->peer));
+	ASSERT_EQ(0, ll_take_all_space(&self->env));
+	ASSERT_EQ(0, ll_peer_start(&self->peer));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_UNMAP));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_CLOSE));
 	EXPECT_EQ(0, ll_break(OP_PUNCH, self->path, 0, LL_FILE_SIZE));
-	EXPECT_EQ(0, watch_freed_blocks(&self->env, block));
+	EXPECT_EQ(0, ll_watch_blocks(&self->env, block));
 	EXPECT_EQ(SIGKILL, ll_holder_wait(&self->h, LL_SOON));
 }
 
@@ -281,8 +171,8 @@ TEST_F(dma, unlinked_blocks_are_nobody_elses_while_pinned)
 	char thief[LL_PATH];
 
 	ASSERT_LE(0, block);
-	ASSERT_EQ(0, take_all_space(&self->env));
-	ASSERT_EQ(0, start_traffic(&self->peer));
+	ASSERT_EQ(0, ll_take_all_space(&self->env));
+	ASSERT_EQ(0, ll_peer_start(&self->peer));
 	ASSERT_EQ(0, ll_ret(unlink(self->path)));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_UNMAP));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_CLOSE));
@@ -290,8 +180,8 @@ TEST_F(dma, unlinked_blocks_are_nobody_elses_while_pinned)
 	sync();
 	EXPECT_EQ(-ENOSPC, ll_shell("fallocate -l %ld %s 2>/dev/null", LL_FILE_SIZE,
 				    thief) ? -ENOSPC : 0);
-	stop_traffic(&self->peer);
-	EXPECT_EQ(0, peer_write(&self->peer, 0, LL_PAGE, 'd'));
+	ll_peer_stop(&self->peer);
+	EXPECT_EQ(0, ll_peer_write(&self->peer, 0, LL_PAGE, 'd'));
 	EXPECT_TRUE(ll_holder_alive(&self->h));
 	EXPECT_EQ(0, ll_holder_dereg(&self->h, 0));
 	/* the last pin is gone, so they are free now */
@@ -303,7 +193,7 @@ FIXTURE(shared)
 	struct ll_env env;
 	char path[LL_PATH], other[LL_PATH];
 	struct ll_holder h;
-	struct peer peer;
+	struct ll_peer peer;
 };
 
 FIXTURE_SETUP(shared)
@@ -313,20 +203,20 @@ FIXTURE_SETUP(shared)
 	ASSERT_EQ(0, ll_sparse(&self->env, "f.2", LL_FILE_SIZE, self->other));
 	ASSERT_EQ(0, ll_break(OP_CLONE_SRC, self->path, 0, LL_FILE_SIZE));
 	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, SIGKILL));
-	ASSERT_EQ(0, peer_open(&self->peer));
+	ASSERT_EQ(0, ll_peer_create(&self->peer));
 	ASSERT_EQ(0, peer_connect(&self->peer, &self->h));
 }
 
 FIXTURE_TEARDOWN(shared)
 {
-	peer_close(&self->peer);
+	ll_peer_close(&self->peer);
 	ll_holder_end(&self->h);
 	ll_teardown(&self->env);
 }
 
 TEST_F(shared, rdma_write_does_not_reach_the_clone)
 {
-	EXPECT_EQ(0, peer_write(&self->peer, 0, LL_PIN_LEN, 'd'));
+	EXPECT_EQ(0, ll_peer_write(&self->peer, 0, LL_PIN_LEN, 'd'));
 	EXPECT_EQ(1, ll_filled(self->path, 0, LL_PIN_LEN, 'd'));
 	EXPECT_EQ(1, ll_filled(self->other, 0, LL_FILE_SIZE, 'f'));
 }

@@ -259,5 +259,6 @@ int ll_breaker_start(struct ll_breaker *b, enum ll_op op, const char *path,
 int ll_breaker_wait(struct ll_breaker *b, int timeout_ms, int *ret);
 void ll_breaker_interrupt(struct ll_breaker *b);
 void ll_breaker_end(struct ll_breaker *b);
+int ll_pend_plain(struct ll_holder *plain, struct ll_breaker *b, const char *path);
 
 #endif /* LAYOUT_LEASE_COMMON_H */

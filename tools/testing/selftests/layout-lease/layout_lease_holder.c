@@ -475,3 +475,13 @@ int ll_holder_pin(struct ll_holder *h, const char *path, bool consent, int tell)
 	       ll_holder_lease(h, 0, consent, tell) ?:
 	       ll_holder_reg(h, 0, 0, 0, LL_PIN_LEN);
 }
+
+/* Something is pending from LL_FAR on: a plain holder that ignores it. */
+int ll_pend_plain(struct ll_holder *plain, struct ll_breaker *b, const char *path)
+{
+	return ll_sysctl("lease-break-time", 20) ?: ll_holder_start(plain) ?:
+	       ll_holder_open(plain, 0, path) ?:
+	       ll_hold(plain, .op = H_SETLEASE, .a = F_LAYOUT) ?:
+	       ll_breaker_start(b, OP_PUNCH, path, LL_FAR, LL_MIB) ?:
+	       ll_hold(plain, .op = H_SIGWAIT, .a = LL_SOON);
+}

@@ -344,3 +344,24 @@ int ll_fdinfo_breaks(pid_t pid, int fd, struct ll_pending *p, int max)
 	grep(text, "layout_break:");
 	return ll_scan_breaks(text, p, max);
 }
+
+/*
+ * A file on a filesystem where nothing is leased; what earlier tests had may
+ * take a moment to go.
+ */
+int ll_report_setup(struct ll_env *env, enum ll_fs fs, char *path, struct ll_id *id)
+{
+	struct ll_said none = { .pid = -1 };
+
+	return ll_setup(env, fs, "break") ?:
+	       ll_file(env, "f", LL_FILE_SIZE, path) ?:
+	       ll_identify(path, id) ?:
+	       (ll_comes_to_show(&none, "/proc/layout_leases") ? 0 : -EBUSY);
+}
+
+/* A break that the holder has been told of. */
+int ll_pend(struct ll_holder *h, struct ll_breaker *b, const char *path)
+{
+	return ll_breaker_start(b, OP_TRUNCATE, path, LL_PAGE, 0) ?:
+	       ll_hold(h, .op = H_SIGWAIT, .a = LL_SOON);
+}

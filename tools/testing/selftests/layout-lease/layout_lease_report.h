@@ -72,6 +72,9 @@ int ll_scan_breaks(const char *text, struct ll_pending *p, int max);
 int ll_breaks(struct ll_pending *p, int max);
 int ll_fdinfo_breaks(pid_t pid, int fd, struct ll_pending *p, int max);
 
+int ll_report_setup(struct ll_env *env, enum ll_fs fs, char *path, struct ll_id *id);
+int ll_pend(struct ll_holder *h, struct ll_breaker *b, const char *path);
+
 /* commands: layout_lease_command.c */
 #define LL_OUT	"/tmp/layout-command.out"
 #define LL_ERR	"/tmp/layout-command.err"

@@ -151,8 +151,8 @@ void ll_stay_end(pid_t pid)
 	ll_wait_exit(pid, LL_SOON, &status);
 }
 
-/* Connects a queue pair of its own to one of the caller's. */
-int ll_peer_open(struct ll_peer *p, struct ll_rdma *r, struct ll_qp *q)
+/* With a queue pair and memory to write from. */
+int ll_peer_create(struct ll_peer *p)
 {
 	int ret = ll_rdma_open(&p->r) ?: ll_qp_create(&p->r, &p->q);
 
@@ -160,7 +160,13 @@ int ll_peer_open(struct ll_peer *p, struct ll_rdma *r, struct ll_qp *q)
 		return ret;
 	p->buf = mmap(NULL, LL_PIN_LEN, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return ll_reg(&p->r, p->buf, LL_PIN_LEN, &p->mr) ?:
+	return ll_reg(&p->r, p->buf, LL_PIN_LEN, &p->mr);
+}
+
+/* Connects a queue pair of its own to one of the caller's. */
+int ll_peer_open(struct ll_peer *p, struct ll_rdma *r, struct ll_qp *q)
+{
+	return ll_peer_create(p) ?:
 	       ll_qp_connect(&p->r, &p->q, q->qp->qp_num) ?:
 	       ll_qp_connect(r, q, p->q.qp->qp_num);
 }
@@ -175,10 +181,13 @@ int ll_peer_write(struct ll_peer *p, off_t off, size_t len, char byte)
 static void *hammer(void *arg)
 {
 	struct ll_peer *p = arg;
+	size_t len = p->len ? p->len : LL_PIN_LEN;
+	off_t off = 0;
 
 	while (!__atomic_load_n(&p->stop, __ATOMIC_RELAXED)) {
-		if (ll_peer_write(p, 0, p->len ? p->len : LL_PIN_LEN, 'd'))
+		if (ll_peer_write(p, off, len, 'd'))
 			break;
+		off = p->span ? (off + len) % p->span : 0;
 		__atomic_add_fetch(&p->done, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;

@@ -35,10 +35,12 @@ struct ll_peer {
 	uint64_t addr;
 	uint32_t rkey;
 	size_t len;		/* of each write, LL_PIN_LEN if 0 */
+	size_t span;		/* of what it goes over, that of one write if 0 */
 	pthread_t thread;
 	int stop, done;
 };
 
+int ll_peer_create(struct ll_peer *p);
 int ll_peer_open(struct ll_peer *p, struct ll_rdma *r, struct ll_qp *q);
 int ll_peer_write(struct ll_peer *p, off_t off, size_t len, char byte);
 int ll_peer_start(struct ll_peer *p);

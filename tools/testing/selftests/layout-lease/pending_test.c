@@ -44,11 +44,8 @@ FIXTURE_SETUP(pending)
 {
 	struct ll_said none = { .pid = -1 };
 
-	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, "break"));
-	ASSERT_EQ(0, ll_file(&self->env, "f", LL_FILE_SIZE, self->path));
-	ASSERT_EQ(0, ll_identify(self->path, &self->id));
+	ASSERT_EQ(0, ll_report_setup(&self->env, variant->fs, self->path, &self->id));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", BREAK_MS / 1000));
-	ASSERT_TRUE(ll_comes_to_show(&none, "/proc/layout_leases"));
 	ASSERT_TRUE(ll_comes_to_show(&none, "/proc/layout_breaks"));
 	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
 	self->fd = ll_holder_fd(&self->h, 0);

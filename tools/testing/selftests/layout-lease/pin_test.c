@@ -218,16 +218,6 @@ TEST_F(pin, unconverted_subsystem_is_EOPNOTSUPP)
 	close(gup);
 }
 
-/* Something is pending from LL_FAR on: a plain holder that ignores it. */
-static int pend(struct ll_holder *plain, struct ll_breaker *b, const char *path)
-{
-	return ll_sysctl("lease-break-time", 20) ?: ll_holder_start(plain) ?:
-	       ll_holder_open(plain, 0, path) ?:
-	       ll_hold(plain, .op = H_SETLEASE, .a = F_LAYOUT) ?:
-	       ll_breaker_start(b, OP_PUNCH, path, LL_FAR, LL_MIB) ?:
-	       ll_hold(plain, .op = H_SIGWAIT, .a = LL_SOON);
-}
-
 static int unpend(struct ll_holder *plain, struct ll_breaker *b)
 {
 	int ret, result = 0;
@@ -243,7 +233,7 @@ TEST_F(pin, pending_break_is_EAGAIN_in_its_range_only)
 	struct ll_breaker b;
 
 	ASSERT_EQ(0, ll_holder_lease(&self->h, 0, true, SIGKILL));
-	ASSERT_EQ(0, pend(&plain, &b, self->path));
+	ASSERT_EQ(0, ll_pend_plain(&plain, &b, self->path));
 	EXPECT_EQ(-EAGAIN, ll_holder_reg(&self->h, 0, 0, LL_FAR, LL_PAGE));
 	EXPECT_EQ(-EAGAIN, ll_holder_reg(&self->h, 0, 0, 0, LL_FILE_SIZE));
 	EXPECT_EQ(0, ll_holder_reg(&self->h, 0, 0, 0, LL_PIN_LEN));
@@ -354,7 +344,7 @@ TEST_F(pin, checks_ordering_EOPNOTSUPP_before_EAGAIN)
 	struct ll_holder plain;
 	struct ll_breaker b;
 
-	ASSERT_EQ(0, pend(&plain, &b, self->path));
+	ASSERT_EQ(0, ll_pend_plain(&plain, &b, self->path));
 	EXPECT_EQ(-EOPNOTSUPP, ll_holder_reg(&self->h, 0, 0, LL_FAR, LL_PAGE));
 	EXPECT_EQ(0, unpend(&plain, &b));
 }
@@ -367,7 +357,7 @@ TEST_F(pin, checks_ordering_EAGAIN_before_EFAULT)
 	ASSERT_EQ(0, ll_holder_lease(&self->h, 0, true, SIGKILL));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_MAP, .a = PROT_READ,
 			     .b = MAP_SHARED, .c = LL_FILE_SIZE));
-	ASSERT_EQ(0, pend(&plain, &b, self->path));
+	ASSERT_EQ(0, ll_pend_plain(&plain, &b, self->path));
 	EXPECT_EQ(-EAGAIN, ll_holder_reg(&self->h, 0, 0, LL_FAR, LL_PAGE));
 	EXPECT_EQ(-EFAULT, ll_holder_reg(&self->h, 0, 0, 0, LL_PAGE));
 	EXPECT_EQ(0, unpend(&plain, &b));
@@ -387,7 +377,7 @@ TEST_F(pin, checks_ordering_ENOMEM_of_memlock_before_the_rest)
 	struct ll_holder plain;
 	struct ll_breaker b;
 
-	ASSERT_EQ(0, pend(&plain, &b, self->path));
+	ASSERT_EQ(0, ll_pend_plain(&plain, &b, self->path));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_MAP, .a = PROT_READ,
 			     .b = MAP_SHARED, .c = LL_FILE_SIZE));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_UID, .a = LL_UID));

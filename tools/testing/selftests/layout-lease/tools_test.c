@@ -94,13 +94,8 @@ FIXTURE_VARIANT_ADD(tools, xfs) {
 
 FIXTURE_SETUP(tools)
 {
-	struct ll_said none = { .pid = -1 };
-
-	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, "break"));
-	ASSERT_EQ(0, ll_file(&self->env, "f", LL_FILE_SIZE, self->path));
-	ASSERT_EQ(0, ll_identify(self->path, &self->id));
+	ASSERT_EQ(0, ll_report_setup(&self->env, variant->fs, self->path, &self->id));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 20));
-	ASSERT_TRUE(ll_comes_to_show(&none, "/proc/layout_leases"));
 	ASSERT_EQ(0, ll_find_programs());
 	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
 	self->fd = ll_holder_fd(&self->h, 0);
@@ -116,13 +111,6 @@ FIXTURE_TEARDOWN(tools)
 	ll_teardown(&self->env);
 }
 
-/* A break that the holder has been told of. */
-static int pend(struct ll_holder *h, struct ll_breaker *b, const char *path)
-{
-	return ll_breaker_start(b, OP_TRUNCATE, path, LL_PAGE, 0) ?:
-	       ll_hold(h, .op = H_SIGWAIT, .a = LL_SOON);
-}
-
 TEST_F(tools, lslocks_shows_layout_leases_and_the_other_locks)
 {
 	char other[LL_PATH];
@@ -131,7 +119,7 @@ TEST_F(tools, lslocks_shows_layout_leases_and_the_other_locks)
 	ASSERT_LE(0, take_locks(other));
 	EXPECT_TRUE(lslocks_has_locks(other));
 	EXPECT_TRUE(ll_line(LL_OUT, "^%d LAYOUT EXCL 0 0 0 %s$", self->h.pid, self->path));
-	ASSERT_EQ(0, pend(&self->h, &self->b, self->path));
+	ASSERT_EQ(0, ll_pend(&self->h, &self->b, self->path));
 	EXPECT_TRUE(lslocks_has_locks(other));
 	EXPECT_TRUE(ll_line(LL_OUT, "^%d LAYOUT EXCL 0 0 0 %s$", self->h.pid, self->path));
 	EXPECT_EQ(0, ll_command("lslocks --json -o COMMAND,PID,TYPE,MODE,PATH"));
@@ -174,7 +162,7 @@ TEST_F(tools, lsof_shows_the_same_as_without_a_lease)
 	ASSERT_EQ(0, ll_holder_reg(&other, 0, 0, 0, LL_PIN_LEN));
 	EXPECT_EQ(0, ll_command("lsof -n -P -w %s", name));
 	EXPECT_EQ(0, ll_shell("cmp %s %s.before", LL_OUT, LL_OUT));
-	ASSERT_EQ(0, pend(&other, &self->b, name));
+	ASSERT_EQ(0, ll_pend(&other, &self->b, name));
 	/* the breaker of truncate(2) has it open, too */
 	EXPECT_EQ(0, ll_command("lsof -n -P -w -a -p %d %s", other.pid, name));
 	EXPECT_EQ(0, ll_shell("cmp %s %s.before", LL_OUT, LL_OUT));

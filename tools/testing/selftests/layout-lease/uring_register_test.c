@@ -69,16 +69,6 @@ static int try_table(struct ll_uring *u, off_t off, size_t len)
 	       io_uring_unregister_buffers(&u->ring);
 }
 
-/* Something is pending from LL_FAR on: a plain holder that ignores it. */
-static int pend(struct ll_holder *plain, struct ll_breaker *b, const char *path)
-{
-	return ll_sysctl("lease-break-time", 20) ?: ll_holder_start(plain) ?:
-	       ll_holder_open(plain, 0, path) ?:
-	       ll_hold(plain, .op = H_SETLEASE, .a = F_LAYOUT) ?:
-	       ll_breaker_start(b, OP_PUNCH, path, LL_FAR, LL_MIB) ?:
-	       ll_hold(plain, .op = H_SIGWAIT, .a = LL_SOON);
-}
-
 static int unpend(struct ll_holder *plain, struct ll_breaker *b)
 {
 	return ll_hold(plain, .op = H_SETLEASE, .a = F_UNLCK) ?:
@@ -192,7 +182,7 @@ TEST_F(uring_register, mount_off_is_EOPNOTSUPP)
 TEST_F(uring_register, pending_break_is_EAGAIN_in_its_range_only)
 {
 	ASSERT_EQ(0, take(&self->u));
-	ASSERT_EQ(0, pend(&self->plain, &self->b, self->path));
+	ASSERT_EQ(0, ll_pend_plain(&self->plain, &self->b, self->path));
 	EXPECT_EQ(-EAGAIN, ll_uring_table(&self->u, LL_FAR, LL_PAGE));
 	EXPECT_EQ(-EAGAIN, ll_uring_table(&self->u, 0, LL_FILE_SIZE));
 	EXPECT_EQ(0, try_table(&self->u, 0, LL_PIN_LEN));
@@ -354,7 +344,7 @@ TEST_F(uring_register, checks_ordering_ENOMEM_of_memlock_comes_last)
 	ASSERT_EQ(0, limit(&self->u, LL_PAGE));
 	EXPECT_EQ(-EOPNOTSUPP, ll_uring_table(&self->u, LL_FAR, LL_PIN_LEN));
 	ASSERT_EQ(0, take(&self->u));
-	ASSERT_EQ(0, pend(&self->plain, &self->b, self->path));
+	ASSERT_EQ(0, ll_pend_plain(&self->plain, &self->b, self->path));
 	EXPECT_EQ(-EAGAIN, ll_uring_table(&self->u, LL_FAR, LL_PIN_LEN));
 	EXPECT_EQ(0, unpend(&self->plain, &self->b));
 	EXPECT_EQ(-ENOMEM, ll_uring_table(&self->u, LL_FAR, LL_PIN_LEN));
@@ -368,7 +358,7 @@ TEST_F(uring_register, checks_ordering_EOPNOTSUPP_EAGAIN_EFAULT)
 	ASSERT_EQ(0, remap(&self->u, LL_FILE_SIZE, PROT_READ, MAP_SHARED));
 	EXPECT_EQ(-EOPNOTSUPP, ll_uring_table(&self->u, LL_FAR, LL_PAGE));
 	ASSERT_EQ(0, take(&self->u));
-	ASSERT_EQ(0, pend(&self->plain, &self->b, self->path));
+	ASSERT_EQ(0, ll_pend_plain(&self->plain, &self->b, self->path));
 	EXPECT_EQ(-EAGAIN, ll_uring_table(&self->u, LL_FAR, LL_PAGE));
 	EXPECT_EQ(-EFAULT, ll_uring_table(&self->u, 0, LL_PAGE));
 	EXPECT_EQ(0, unpend(&self->plain, &self->b));
