@@ -10,7 +10,7 @@ set -euo pipefail
 PACKAGES="rdma-core ibverbs-providers ibverbs-utils rdmacm-utils perftest
 	ndctl xfsprogs e2fsprogs fio liburing2 iproute2 util-linux procps kmod
 	strace python3-pyverbs jq mount bash coreutils findutils grep sed gawk
-	libcap2-bin attr lsof trace-cmd"
+	libcap2-bin attr lsof trace-cmd nfs-kernel-server qperf stress-ng libpmem1"
 
 cache=${LAYOUT_LEASE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/layout-lease}
 name=rootfs-$(sha256sum <"$0" | cut -c1-16).ext4
@@ -59,6 +59,7 @@ say "building $name (a few minutes, once)"
 if ! mmdebstrap --variant=essential --mode=root --format=directory \
 	--aptopt="$tmp/aptopt" --include="$(echo "$PACKAGES" | xargs | tr ' ' ,)" \
 	--dpkgopt='path-exclude=/usr/share/doc/*' \
+	--dpkgopt='path-include=/usr/share/doc/rdma-core*' \
 	--dpkgopt='path-exclude=/usr/share/man/*' \
 	--dpkgopt='path-exclude=/usr/share/locale/*' \
 	bookworm "$tmp/root" - <"$tmp/sources" >"$tmp/log" 2>&1; then
