@@ -4,13 +4,13 @@
 # The work is done by scripts/, one small script per topic.
 
 VARIANT ?= patched
-export VARIANT KERNEL RUN SHARE MEM SMP CMDLINE TIMEOUT FORCE LOG
+export VARIANT KERNEL RUN SHARE MEM SMP CMDLINE TIMEOUT FORCE LOG DURATION SEED
 
 S := scripts
 T := tools/testing/selftests/layout-lease
 
 .PHONY: help deps base tree refresh series kernel rootfs vm shell check demo \
-	both check-mutants checkpatch sparse docs man shellcheck clean
+	both stress check-debug check-mutants checkpatch sparse docs man shellcheck clean
 
 help:
 	@$(S)/help.sh
@@ -50,6 +50,13 @@ both: tree rootfs
 
 check: both
 	@$(S)/check.sh
+
+stress: kernel rootfs
+	@$(S)/stress.sh
+
+check-debug: tree rootfs
+	@$(S)/kernel.sh debug
+	@$(S)/check.sh debug
 
 demo: both
 	@demo/demo.sh

@@ -7,12 +7,18 @@
 # is the count.  What is missing, skipped or lost is a failure, and so is a
 # complaint of the kernel.
 #
+# check.sh debug: the selftests only, on the patched source built with the kernel's
+# own checkers, of which every complaint counts.
+#
 # ONLY=fcntl_test,... runs only these programs; TEST_LIMIT is the seconds that one
 # program may take.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+variants=${1:-patched base}
 out=$build/check
+memory=2G
+[ "$variants" != debug ] || out=$build/check-debug memory=4G
 results=$out/results		# lines: pass|fail
 tests=$out/tests
 limit=${TEST_LIMIT:-900}
@@ -67,7 +73,7 @@ run_variant() {
 			"$(echo "$pending" | xargs)" >"$out/script"
 		rc=0
 		"$vm/vm.sh" --kernel "$(bzimage "$variant")" --run "$out/script" --share "$tests" \
-			--timeout $((120 + $(wc -w <<<"$pending") * (limit + 60))) \
+			--mem "$memory" --timeout $((120 + $(wc -w <<<"$pending") * (limit + 60))) \
 			--log "$log.console" 2>"$log.err" |
 			tee "$log.tap" |
 			awk -v variant="$variant" -v results="$results" \
@@ -105,8 +111,8 @@ annotate() {
 
 say "building the selftests"
 build_tests
-"$repo/scripts/check-rig.sh" "$results"
-for variant in patched base; do
+[ "$variants" = debug ] || "$repo/scripts/check-rig.sh" "$results"
+for variant in $variants; do
 	if [ "$variant" = base ] && [ ! -f "$repo/$selftests/base.expect" ]; then
 		fail "base: base.expect is missing: it lists what must pass without the series"
 		continue

@@ -3,7 +3,8 @@
 #
 # kernel.sh VARIANT: configure and build build/VARIANT/linux in build/VARIANT/out.
 # Both variants have the same options but CONFIG_LAYOUT_LEASE*, and share one
-# compiler cache with all clones of this repository.
+# compiler cache with all clones of this repository.  A third, "debug", is the
+# patched source with vm/debug.config on top.
 #
 # kernel.sh VARIANT sparse: check the files that the series adds with sparse.
 set -euo pipefail
@@ -12,15 +13,17 @@ set -euo pipefail
 variant=${1:?variant}
 src=$build/$variant/linux
 out=$build/$variant/out
+basedir=$build/$variant
 case $variant in
 base|patched|mutants) ;;
+debug) src=$patched basedir=$build ;;
 *) die "VARIANT is 'patched' (the default) or 'base', not '$variant'" ;;
 esac
 [ -e "$src/Makefile" ] || die "there is no $src: run 'make tree'"
 lock
 
 mkdir -p "$out"
-export CCACHE_DIR=${CCACHE_DIR:-$cache/ccache} CCACHE_BASEDIR=$build/$variant
+export CCACHE_DIR=${CCACHE_DIR:-$cache/ccache} CCACHE_BASEDIR=$basedir
 export CCACHE_NOHASHDIR=1
 export KBUILD_BUILD_USER=layout-lease KBUILD_BUILD_HOST=layout-lease
 export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
@@ -43,6 +46,7 @@ fragment=$out/fragment
 			sed '/^CONFIG_LAYOUT_LEASE/d' "$repo/$selftests/config"
 		fi
 	fi
+	[ "$variant" != debug ] || cat "$repo/$selftests/vm/debug.config"
 } >"$fragment"
 
 log=$out/build.log
@@ -74,7 +78,7 @@ if ! kmake -j"$(nproc)" bzImage >>"$log" 2>&1; then
 	grep -nE '(error|Error|warning):|\*\*\*|No space left' "$log" | head -n 20 >&2
 	die "building the $variant kernel failed (first errors above, all of it in $log)"
 fi
-if grep -qE ': warning: ' "$log" && [ "$variant" = patched ]; then
+if [[ $variant = @(patched|debug) ]] && grep -qE ': warning: ' "$log"; then
 	grep -E ': warning: ' "$log" >&2
 	die "the compiler warned (above): the series must build without warnings"
 fi

@@ -10,6 +10,19 @@ dir=$(cd "$(dirname "$0")" && pwd)
 limit=$1
 shift
 
+# A kernel that looks for leaks is told when to, and says so in its log.  Twice:
+# what is on its way through a queue counts as leaked once.
+leaks() {
+	[ -e /sys/kernel/debug/kmemleak ] || return 0
+	sleep 6		# younger objects are not looked at
+	echo scan >/sys/kernel/debug/kmemleak
+	echo scan >/sys/kernel/debug/kmemleak
+	while IFS= read -r line; do
+		echo "$line" >/dev/kmsg
+	done </sys/kernel/debug/kmemleak
+	echo clear >/sys/kernel/debug/kmemleak
+}
+
 for program; do
 	echo "rig: begin $program" >/dev/kmsg
 	echo "@@ begin $program"
@@ -29,5 +42,6 @@ for program; do
 	wait "$guard" 2>/dev/null
 	echo "@@ end $program $rc"
 	echo "rig: end $program $rc" >/dev/kmsg
+	leaks
 done
 exit 0
