@@ -9,7 +9,7 @@ export VARIANT KERNEL RUN SHARE MEM SMP CMDLINE TIMEOUT FORCE LOG DURATION SEED
 S := scripts
 T := tools/testing/selftests/layout-lease
 
-.PHONY: help deps base tree refresh series kernel rootfs vm shell check demo \
+.PHONY: help deps base tree refresh series kernel rootfs vm vm2 shell check demo \
 	both stress check-debug check-mutants checkpatch sparse docs man shellcheck clean
 
 help:
@@ -40,6 +40,10 @@ rootfs: deps
 
 vm: kernel rootfs
 	@$(S)/vm.sh run
+
+# Without a script it only says what it wants.
+vm2: $(if $(RUN),kernel tree rootfs)
+	@$(S)/vm.sh pair
 
 shell: kernel rootfs
 	@$(S)/vm.sh shell

@@ -19,14 +19,7 @@ vm=$repo/$selftests/vm/vm.sh
 title() { printf '\n\033[1m%s\033[0m\n\n' "$*"; }
 
 rm -rf "$out"
-mkdir -p "$share"
-make -s -C "$repo/$selftests" KSFT="$patched/tools/testing/selftests" OUTPUT="$share" \
-	"$share/layout-lease" "$share/aware_app" "$share/block_watch" \
-	>"$out/build.log" 2>&1 || {
-	cat "$out/build.log" >&2
-	die "building the demo's programs failed (above)"
-}
-cp "$demo/timeline.sh" "$share/"
+helpers "$share"
 
 # boot VARIANT SCRIPT
 boot() {

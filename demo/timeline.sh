@@ -4,7 +4,8 @@
 # Shared by the guest's scripts (sourced, not run): a timeline in milliseconds,
 # and the two ends of ib_write_bw, perftest's RDMA WRITE bandwidth test.
 
-file=$XFS/demo
+root=$XFS
+file=$root/demo
 mib=64
 
 # Milliseconds since boot, as CLOCK_MONOTONIC has them, without a process.
@@ -56,13 +57,33 @@ make_file() {
 	dd if=/dev/zero of="$file" bs=1M count=$mib status=none
 }
 
-# listening PORT PID: waits until that server does.
+# What is freed from here on is all that is free on that filesystem.
+take_space() {
+	block_watch fill "$root/rest" || wrong "the filesystem cannot be filled"
+}
+
+# watch BLOCK MILLISECONDS: a new file takes the blocks that were freed, of which
+# BLOCK was the first, and is watched for so long. After take_space.
+watch() {
+	local taken passes
+	taken=$(block_watch take "$root/new" "$1" $((mib << 20))) ||
+		wrong "the freed blocks are nowhere"
+	rm "$root/rest"
+	block_watch paint "$root/new" || wrong "the new file cannot be written"
+	step "a new file owns the freed blocks ($taken), filled with a pattern"
+	passes=$(block_watch hold "$root/new" "$2") || wrong "a freed block changed"
+	step "$(($2 / 1000)) s later: $passes"
+}
+
+# listening PORT PID: waits until that server does, on TCP or by the connection
+# manager of RDMA.
 listening() {
 	local hex
 	hex=$(printf %04X "$1")
 	now
 	local end=$((ms + 20000))
-	until grep -q ":$hex .* 0A " /proc/net/tcp /proc/net/tcp6; do
+	until grep -q ":$hex .* 0A " /proc/net/tcp /proc/net/tcp6 ||
+	      rdma resource show cm_id | grep -q "state LISTEN .*:$1 "; do
 		kill -0 "$2" 2>/dev/null || wrong "the server is gone: $(cat /tmp/server)"
 		now
 		[ "$ms" -lt $end ] || wrong "the server does not listen: $(cat /tmp/server)"

@@ -21,15 +21,16 @@ judge() {
 	fi
 }
 
-# guest NAME VARIANT SECONDS < script
+# guest NAME VARIANT SECONDS [PAIR-OPTION...] < script: in one guest, or in a pair
 guest() {
-	local name=$1
+	local name=$1 rig=vm.sh
+	[ $# = 3 ] || rig=pair.sh
 	cat >"$dir/$name.sh"
 	mkdir -p "$dir/share"
 	echo "from the host" >"$dir/share/file"
-	"$vm/vm.sh" --kernel "$build/$2/out/arch/x86/boot/bzImage" --run "$dir/$name.sh" \
+	"$vm/$rig" --kernel "$build/$2/out/arch/x86/boot/bzImage" --run "$dir/$name.sh" \
 		--share "$dir/share" --timeout "$3" --mem 1G --log "$dir/$name.console" \
-		>"$dir/$name.out" 2>"$dir/$name.err" </dev/null && echo 0 >"$dir/$name.rc" ||
+		"${@:4}" >"$dir/$name.out" 2>"$dir/$name.err" </dev/null && echo 0 >"$dir/$name.rc" ||
 		echo $? >"$dir/$name.rc"
 }
 
@@ -37,7 +38,10 @@ guest() {
 ended() {
 	[ "$(cat "$dir/$1.rc")" = "$2" ] && grep -q -- "${3:-}" "$dir/$1.out" "$dir/$1.err" && return
 	echo "# status $(cat "$dir/$1.rc"), expected $2 and '${3:-}'; it said:"
-	tail -n 15 "$dir/$1.out" "$dir/$1.err" | sed 's/^/#   /'
+	{
+		tail -n 15 "$dir/$1.out" "$dir/$1.err"
+		grep -hE '(vm|pair): ' "$dir/$1.err"
+	} | sed 's/^/#   /'
 	return 1
 }
 
@@ -81,3 +85,54 @@ judge "a script's status 7 is returned, and a complaint of the kernel shown" \
 	ended seven 7 "BUG: made up"
 judge "a panic is seen" ended panic 125 "kernel panicked"
 judge "a hang is seen" ended hang 124 "killed"
+
+# shellcheck disable=SC2016 # the guests expand it
+rdma='
+set -e
+[ "$(cat /host/file)" = "from the host" ]
+rdma link show "$RDMA_DEV/1" | grep "state ACTIVE" | grep -q "netdev eth0"
+ip addr show dev eth0 | grep -q "$RDMA_IP/"
+case $ROLE in
+server)
+	rping -s -a "$RDMA_IP" -C 5 &
+	until rdma resource show cm_id | grep -q "state LISTEN"; do sleep 0.1; done
+	peer tell address "$RDMA_IP"
+	wait $!
+	timeout 60 ib_write_bw -d "$RDMA_DEV" -x 1 -n 100 &
+	until grep -q ":4853 .* 0A " /proc/net/tcp*; do sleep 0.1; done
+	peer tell perftest
+	wait $!
+	;;
+client)
+	[ "$(peer wait address)" = "$PEER_IP" ]
+	[ "$PEER_IP" != "$RDMA_IP" ]
+	rping -c -a "$PEER_IP" -C 5
+	peer wait perftest
+	timeout 60 ib_write_bw -d "$RDMA_DEV" -x 1 -n 100 "$PEER_IP"
+	;;
+esac
+peer meet end
+! peer wait never 1 2>/dev/null
+echo "$ROLE is done"
+'
+# shellcheck disable=SC2016
+{
+	guest two patched 120 --grace 30 <<<"#!/bin/bash$rdma"
+	guest complains patched 120 --grace 30 \
+		<<<$'#!/bin/sh\n[ $ROLE = server ] || echo BUG: made up >/dev/kmsg\nexit 0'
+} &
+guest one-fails patched 120 --grace 30 \
+	<<<$'#!/bin/sh\n[ $ROLE = server ] || exit 7\npeer wait never || exit 3\nexit 0'
+guest lost patched 120 --grace 3 \
+	<<<$'#!/bin/sh\n[ $ROLE = server ] || echo c >/proc/sysrq-trigger\nsleep 1000'
+wait
+judge "two guests reach each other over RDMA" ended two 0 "server: server is done"
+judge "both of them end" ended two 0 "client: client is done"
+judge "status 7 of one guest's script is that of the pair" ended one-fails 7 "client failed"
+judge "the other's script need not wait for it" \
+	ended one-fails 7 "the client ended (status 7) before 'never'"
+judge "a lost guest is seen" ended lost 125 "client: vm: the guest's kernel panicked"
+judge "the other one does not go on without it" \
+	ended lost 125 "the server goes on without it: killed"
+judge "a complaint of one kernel fails the pair" \
+	ended complains 125 "the client's kernel complained"

@@ -9,7 +9,9 @@ Layout leases: RDMA on files of a DAX file system, and truncate still wins.
   make check          all tests; the last line is the count
   make vm RUN=FILE    run a script in a guest with persistent memory and RDMA
                       (SHARE=DIR, seen at /host; MEM=2G SMP=2 TIMEOUT=600 CMDLINE=)
-  make shell          the same guest, interactively
+  make vm2 RUN=FILE   run it in two such guests on one wire, as server and client;
+                      for a start: RUN=demo/two-machines.sh
+  make shell          one guest, interactively
 
   make tree           the patched source, in build/patched/linux
   make kernel         build it (KERNEL=PATH: from another 6.12.y tree or tarball)
@@ -25,7 +27,7 @@ Layout leases: RDMA on files of a DAX file system, and truncate still wins.
   make deps           install the Debian packages that all this needs
   make clean          remove build/ (the caches in ~/.cache/layout-lease stay)
 
-VARIANT=base with kernel, vm and shell uses the kernel without the series.
+VARIANT=base with kernel, vm, vm2 and shell uses the kernel without the series.
 Each target does what it needs before. The first run builds for about 20 minutes and
 takes 8 GB; everything happens in build/ and ~/.cache/layout-lease.
 TEXT

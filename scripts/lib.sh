@@ -160,3 +160,19 @@ prune_trees() {
 	done
 	kgit -C "$1" worktree prune
 }
+
+# helpers DIR: what the demonstrations take into the guest, in DIR: programs of
+# the selftests, and what the scripts share.
+helpers() {
+	local out=$1 program targets=()
+	for program in layout-lease aware_app block_watch remote_file; do
+		targets+=("$out/$program")
+	done
+	mkdir -p "$out"
+	make -s -C "$repo/$selftests" KSFT="$patched/tools/testing/selftests" OUTPUT="$out" \
+		"${targets[@]}" >"$build/helpers.log" 2>&1 || {
+		cat "$build/helpers.log" >&2
+		die "building the programs for the guest failed (above)"
+	}
+	cp "$repo/demo/timeline.sh" "$out/"
+}

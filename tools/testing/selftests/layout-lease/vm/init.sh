@@ -9,8 +9,15 @@ set -uo pipefail
 export PATH=/rig/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/root LC_ALL=C.UTF-8
 export XFS=/mnt/xfs EXT4=/mnt/ext4 RDMA_DEV=rxe0 RDMA_IP=192.0.2.1
-# shellcheck disable=SC1091 # written by vm.sh: MODE, TIMEOUT, SHARED, ...
+# shellcheck disable=SC1091 # written by vm.sh: MODE, ROLE, TIMEOUT, SHARED, ...
 . /rig/env
+# The interface that carries RDMA; it leads nowhere, or to the other guest.
+link=dummy0
+if [ -n "$ROLE" ]; then
+	link=eth0
+	export ROLE PEER_IP=192.0.2.2
+	[ "$ROLE" = server ] || { RDMA_IP=192.0.2.2 PEER_IP=192.0.2.1; }
+fi
 
 # Nothing of the guest outlives it, so there is nothing to sync (which could hang).
 off() {
@@ -50,6 +57,11 @@ mounts() {
 	if [ "$SHARED" = 1 ]; then
 		try mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 \
 			host /host
+	fi
+	# Not cached: the other guest writes there.
+	if [ -n "$ROLE" ]; then
+		mkdir -p /peer
+		try mount -t 9p -o trans=virtio,version=9p2000.L,cache=none notes /peer
 	fi
 }
 
@@ -91,10 +103,12 @@ dax_mount() {
 
 network() {
 	try ip link set lo up
-	[ -e /sys/class/net/dummy0 ] || try ip link add dummy0 type dummy
-	try ip addr add "$RDMA_IP/24" dev dummy0
-	try ip link set dummy0 up
-	try rdma link add "$RDMA_DEV" type rxe netdev dummy0
+	[ -e "/sys/class/net/$link" ] || [ "$link" = eth0 ] || try ip link add "$link" type dummy
+	# Room for RDMA packets of 4096 bytes: there are fewer of them.
+	[ "$link" = dummy0 ] || try ip link set "$link" mtu 4200
+	try ip addr add "$RDMA_IP/24" dev "$link"
+	try ip link set "$link" up
+	try rdma link add "$RDMA_DEV" type rxe netdev "$link"
 	[ -c /dev/infiniband/uverbs0 ] || fail "/dev/infiniband/uverbs0 did not appear"
 	[ -c /dev/infiniband/rdma_cm ] || fail "/dev/infiniband/rdma_cm did not appear"
 }
@@ -124,6 +138,7 @@ pmem
 dax_mount xfs /dev/pmem0 "$XFS"
 dax_mount ext4 /dev/pmem1 "$EXT4"
 network
+[ -z "$ROLE" ] || try peer meet rig.ready
 try prlimit --pid $$ --memlock=unlimited:unlimited
 read -r up _ </proc/uptime
 echo "rig: ready after ${up}s, $options" >/dev/kmsg

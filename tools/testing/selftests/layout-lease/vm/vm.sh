@@ -19,17 +19,20 @@ usage: vm.sh --kernel BZIMAGE (--run SCRIPT | --shell) [options]
   --cmdline WORDS  more kernel parameters
   --timeout SEC    kill the guest after so long (default 600)
   --log FILE       keep the console log there (default: kept only after a failure)
+  --role ROLE      server or client: one of the two guests of pair.sh
+  --pair DIR       where these meet: the link between them, and their notes
 USAGE
 }
 
 die() { echo "vm: $*" >&2; exit 125; }
 
 kernel='' run='' share='' bin='' mem=2G smp=2 cmdline='' timeout=600 log='' mode=run
+role='' pair=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--shell) mode=shell; shift; continue ;;
 	--help|-h) usage; exit 0 ;;
-	--kernel|--run|--share|--bin|--mem|--smp|--cmdline|--timeout|--log)
+	--kernel|--run|--share|--bin|--mem|--smp|--cmdline|--timeout|--log|--role|--pair)
 		[ $# -ge 2 ] || die "$1 needs a value"
 		printf -v "${1#--}" %s "$2"
 		shift 2 ;;
@@ -43,6 +46,11 @@ done
 [ -z "$run" ] || [ -r "$run" ] || die "no script at $run"
 [ -z "$share" ] || [ -d "$share" ] || die "no directory at $share"
 [ -z "$bin" ] || [ -x "$bin" ] || die "no command at $bin"
+case $role in
+server|client) [ -d "$pair/notes" ] || die "--role wants --pair, a directory of pair.sh" ;;
+'') ;;
+*) die "--role wants server or client, not '$role'" ;;
+esac
 [[ $smp =~ ^[1-9][0-9]*$ ]] || die "--smp wants a number, not '$smp'"
 [[ $timeout =~ ^[1-9][0-9]*$ ]] || die "--timeout wants seconds, not '$timeout'"
 mib=$(($(numfmt --from=iec "$mem" 2>/dev/null || echo 0) / 1048576))
@@ -67,6 +75,7 @@ trap 'exit 130' INT TERM HUP
 mkdir "$dir/rig" "$dir/rig/bin"
 cp "$here/init.sh" "$dir/rig/init.sh"
 [ -z "$bin" ] || cp "$bin" "$dir/rig/bin/"
+[ -z "$role" ] || cp "$here/peer.sh" "$dir/rig/bin/peer"
 if [ -n "$run" ]; then
 	cp "$run" "$dir/rig/script"
 	chmod 755 "$dir/rig/script"
@@ -75,6 +84,7 @@ rows=24 columns=80
 [ "$mode" = run ] || { [ -t 0 ] && read -r rows columns < <(stty size); } || :
 cat >"$dir/rig/env" <<ENV
 MODE=$mode
+ROLE=$role
 SHARED=$((${#share} > 0))
 TIMEOUT=$timeout
 TERM=${TERM:-vt100}
@@ -108,6 +118,15 @@ qemu=(qemu-system-x86_64 -M "q35,nvdimm=on" "${accel[@]}"
 printk.devkmsg=on ignore_loglevel $cmdline")
 [ -z "$share" ] ||
 	qemu+=(-virtfs "local,path=$share,mount_tag=host,security_model=none,readonly=on")
+# One guest listens, the other connects; a name in a directory of this pair's own
+# cannot be taken, as a port could.
+if [ -n "$role" ]; then
+	end=off mac=52:54:00:00:02:02
+	[ "$role" = client ] || end=on mac=52:54:00:00:02:01
+	qemu+=(-netdev "stream,id=link,server=$end,addr.type=unix,addr.path=$pair/link"
+		-device "virtio-net-pci,netdev=link,mac=$mac,romfile="
+		-virtfs "local,path=$pair/notes,mount_tag=notes,security_model=none")
+fi
 
 export TMPDIR=$dir		# where QEMU keeps what the guest writes to its root
 : >"$dir/status"
