@@ -44,21 +44,6 @@ FIXTURE_VARIANT_ADD(dma, xfs_deny) {
 	.fs = LL_XFS, .policy = "deny", .deny = true,
 };
 
-/* Connects to the holder's queue pair, for its registration 0. */
-static int peer_connect(struct ll_peer *p, struct ll_holder *h)
-{
-	struct ll_cmd listen = { .op = H_LISTEN };
-	struct ll_rsp rsp;
-	int ret;
-
-	ret = ll_holder_send(h, &listen) ?: ll_holder_recv(h, LL_SOON, &rsp) ?:
-	      ll_qp_connect(&p->r, &p->q, rsp.qpn) ?:
-	      ll_hold(h, .op = H_CONNECT, .a = p->q.qp->qp_num);
-	p->addr = rsp.addr;
-	p->rkey = rsp.rkey;
-	return ret;
-}
-
 FIXTURE_SETUP(dma)
 {
 	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, variant->policy));
@@ -69,7 +54,7 @@ FIXTURE_SETUP(dma)
 	ASSERT_EQ(0, ll_holder_reg(&self->h, 0, 0, 0, LL_FILE_SIZE));
 	self->peer.span = LL_FILE_SIZE;
 	ASSERT_EQ(0, ll_peer_create(&self->peer));
-	ASSERT_EQ(0, peer_connect(&self->peer, &self->h));
+	ASSERT_EQ(0, ll_peer_connect(&self->peer, &self->h));
 }
 
 FIXTURE_TEARDOWN(dma)
@@ -119,7 +104,7 @@ TEST_F(dma, rdma_write_lands_in_what_was_a_hole)
 	/* the queue pairs are connected already: only the target changed */
 	ll_peer_close(&self->peer);
 	ASSERT_EQ(0, ll_peer_create(&self->peer));
-	ASSERT_EQ(0, peer_connect(&self->peer, &self->h));
+	ASSERT_EQ(0, ll_peer_connect(&self->peer, &self->h));
 	EXPECT_EQ(0, ll_peer_write(&self->peer, 0, LL_PAGE, 'd'));
 	EXPECT_EQ(1, ll_filled(sparse, LL_MIB, LL_PAGE, 'd'));
 	EXPECT_EQ(1, ll_filled(sparse, LL_MIB + LL_PAGE, LL_PAGE, 0));
@@ -204,7 +189,7 @@ FIXTURE_SETUP(shared)
 	ASSERT_EQ(0, ll_break(OP_CLONE_SRC, self->path, 0, LL_FILE_SIZE));
 	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, SIGKILL));
 	ASSERT_EQ(0, ll_peer_create(&self->peer));
-	ASSERT_EQ(0, peer_connect(&self->peer, &self->h));
+	ASSERT_EQ(0, ll_peer_connect(&self->peer, &self->h));
 }
 
 FIXTURE_TEARDOWN(shared)

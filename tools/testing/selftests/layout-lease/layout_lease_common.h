@@ -106,12 +106,17 @@ struct ll_rdma {
 	struct ibv_context *ctx;
 	struct ibv_pd *pd;
 	union ibv_gid gid;
+	union ibv_gid peer;	/* of the other end: PEER_IP, or the same */
 	int gid_index;
 };
 
 struct ll_qp {
 	struct ibv_cq *cq;
 	struct ibv_qp *qp;
+	uint8_t timeout;	/* these two as in struct ibv_qp_attr */
+	uint8_t retry_cnt;
+	uint32_t psn;		/* of the next packet */
+	enum ibv_wc_status status;	/* of the last completion */
 };
 
 int ll_rdma_open(struct ll_rdma *r);
@@ -122,6 +127,7 @@ int ll_reg_access(struct ll_rdma *r, void *addr, size_t len, int access,
 int ll_dereg(struct ibv_mr **mr);
 int ll_qp_create(struct ll_rdma *r, struct ll_qp *q);
 int ll_qp_connect(struct ll_rdma *r, struct ll_qp *q, uint32_t qpn);
+int ll_qp_reconnect(struct ll_rdma *r, struct ll_qp *q, uint32_t qpn);
 int ll_qp_destroy(struct ll_qp *q);
 int ll_rdma_write(struct ll_qp *q, struct ibv_mr *src, uint64_t addr,
 		  uint32_t rkey, size_t len, const int *stop);

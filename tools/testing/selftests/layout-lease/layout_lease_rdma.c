@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Registration of memory with a real RDMA device, and RDMA WRITE between two
- * queue pairs of it. The device is named by RDMA_DEV, its address by RDMA_IP.
+ * queue pairs of it. The device is named by RDMA_DEV, its address by RDMA_IP;
+ * with PEER_IP the other queue pair is of the machine that has that address.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -9,6 +10,9 @@
 #include <unistd.h>
 
 #include "layout_lease_common.h"
+
+#define PATH_MTU	IBV_MTU_1024
+#define PATH_MTU_BYTES	1024
 
 static int open_device(struct ll_rdma *r, const char *name)
 {
@@ -26,23 +30,31 @@ static int open_device(struct ll_rdma *r, const char *name)
 	return -ENODEV;
 }
 
+static int parse_gid(union ibv_gid *gid, const char *ip)
+{
+	*gid = (union ibv_gid){ .raw = { [10] = 0xff, [11] = 0xff } };
+	if (inet_pton(AF_INET, ip, gid->raw + 12) == 1 ||
+	    inet_pton(AF_INET6, ip, gid->raw) == 1)
+		return 0;
+	ll_log("no address: %s", ip);
+	return -EINVAL;
+}
+
 static int find_gid(struct ll_rdma *r, const char *ip)
 {
+	const char *peer = getenv("PEER_IP");
 	struct ibv_gid_entry entry;
-	unsigned char want[16] = { [10] = 0xff, [11] = 0xff };
 	uint32_t i;
+	int ret;
 
-	if (inet_pton(AF_INET, ip, want + 12) != 1 &&
-	    inet_pton(AF_INET6, ip, want) != 1) {
-		ll_log("RDMA_IP is no address: %s", ip);
-		return -EINVAL;
-	}
+	ret = parse_gid(&r->gid, ip) ?: parse_gid(&r->peer, peer ? peer : ip);
+	if (ret)
+		return ret;
 	for (i = 0; i < 32; i++) {
 		if (ibv_query_gid_ex(r->ctx, 1, i, &entry, 0) ||
 		    entry.gid_type != IBV_GID_TYPE_ROCE_V2 ||
-		    memcmp(entry.gid.raw, want, sizeof(want)))
+		    memcmp(entry.gid.raw, r->gid.raw, sizeof(r->gid.raw)))
 			continue;
-		r->gid = entry.gid;
 		r->gid_index = i;
 		return 0;
 	}
@@ -100,6 +112,18 @@ int ll_dereg(struct ibv_mr **mr)
 	return -ret;
 }
 
+static int init_qp(struct ll_qp *q)
+{
+	struct ibv_qp_attr attr = {
+		.qp_state = IBV_QPS_INIT,
+		.port_num = 1,
+		.qp_access_flags = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ,
+	};
+
+	return -ibv_modify_qp(q->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX |
+			      IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
+}
+
 int ll_qp_create(struct ll_rdma *r, struct ll_qp *q)
 {
 	struct ibv_qp_init_attr init = {
@@ -109,30 +133,22 @@ int ll_qp_create(struct ll_rdma *r, struct ll_qp *q)
 		},
 		.qp_type = IBV_QPT_RC,
 	};
-	struct ibv_qp_attr attr = {
-		.qp_state = IBV_QPS_INIT,
-		.port_num = 1,
-		.qp_access_flags = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ,
-	};
 
-	memset(q, 0, sizeof(*q));
+	*q = (struct ll_qp){ .timeout = 14, .retry_cnt = 7 };
 	q->cq = ibv_create_cq(r->ctx, 32, NULL, NULL, 0);
 	if (!q->cq)
 		return -errno;
 	init.send_cq = q->cq;
 	init.recv_cq = q->cq;
 	q->qp = ibv_create_qp(r->pd, &init);
-	if (!q->qp)
-		return -errno;
-	return -ibv_modify_qp(q->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX |
-			      IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
+	return q->qp ? init_qp(q) : -errno;
 }
 
 int ll_qp_connect(struct ll_rdma *r, struct ll_qp *q, uint32_t qpn)
 {
 	struct ibv_qp_attr rtr = {
 		.qp_state = IBV_QPS_RTR,
-		.path_mtu = IBV_MTU_1024,
+		.path_mtu = PATH_MTU,
 		.dest_qp_num = qpn,
 		.max_dest_rd_atomic = 1,
 		.min_rnr_timer = 12,
@@ -140,7 +156,7 @@ int ll_qp_connect(struct ll_rdma *r, struct ll_qp *q, uint32_t qpn)
 			.is_global = 1,
 			.port_num = 1,
 			.grh = {
-				.dgid = r->gid,
+				.dgid = r->peer,
 				.sgid_index = r->gid_index,
 				.hop_limit = 1,
 			},
@@ -148,9 +164,10 @@ int ll_qp_connect(struct ll_rdma *r, struct ll_qp *q, uint32_t qpn)
 	};
 	struct ibv_qp_attr rts = {
 		.qp_state = IBV_QPS_RTS,
-		.timeout = 14,
-		.retry_cnt = 7,
+		.timeout = q->timeout,
+		.retry_cnt = q->retry_cnt,
 		.rnr_retry = 7,
+		.sq_psn = q->psn,
 		.max_rd_atomic = 1,
 	};
 	int ret;
@@ -163,6 +180,18 @@ int ll_qp_connect(struct ll_rdma *r, struct ll_qp *q, uint32_t qpn)
 	return -ibv_modify_qp(q->qp, &rts, IBV_QP_STATE | IBV_QP_TIMEOUT |
 			      IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
 			      IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
+}
+
+/*
+ * Makes a queue pair that has met an error usable again, for the same peer: one
+ * that is still there takes what it sends next as the continuation.
+ */
+int ll_qp_reconnect(struct ll_rdma *r, struct ll_qp *q, uint32_t qpn)
+{
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_RESET };
+
+	return -ibv_modify_qp(q->qp, &attr, IBV_QP_STATE) ?: init_qp(q) ?:
+	       ll_qp_connect(r, q, qpn);
 }
 
 int ll_qp_destroy(struct ll_qp *q)
@@ -193,7 +222,7 @@ int ll_rdma_write(struct ll_qp *q, struct ibv_mr *src, uint64_t addr,
 		.send_flags = IBV_SEND_SIGNALED,
 		.wr.rdma = { .remote_addr = addr, .rkey = rkey },
 	};
-	int64_t end = ll_now_ms() + LL_SOON;
+	int64_t begun = ll_now_ms(), now;
 	struct ibv_wc wc;
 	int ret;
 
@@ -203,10 +232,18 @@ int ll_rdma_write(struct ll_qp *q, struct ibv_mr *src, uint64_t addr,
 	while ((ret = ibv_poll_cq(q->cq, 1, &wc)) == 0) {
 		if (__atomic_load_n(stop, __ATOMIC_RELAXED))
 			return -ECANCELED;
-		if (ll_now_ms() > end)
+		now = ll_now_ms();
+		if (now > begun + LL_SOON)
 			return -ETIMEDOUT;
+		/* soon, or after a timeout of the device */
+		if (now > begun + 50)
+			ll_sleep_ms(5);
 	}
 	if (ret < 0)
 		return ret;
-	return wc.status == IBV_WC_SUCCESS ? 0 : -EIO;
+	q->status = wc.status;
+	if (wc.status != IBV_WC_SUCCESS)
+		return -EIO;
+	q->psn = (q->psn + (len + PATH_MTU_BYTES - 1) / PATH_MTU_BYTES) & 0xffffff;
+	return 0;
 }

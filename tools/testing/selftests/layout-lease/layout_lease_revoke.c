@@ -163,6 +163,21 @@ int ll_peer_create(struct ll_peer *p)
 	return ll_reg(&p->r, p->buf, LL_PIN_LEN, &p->mr);
 }
 
+/* Connects to a queue pair that the holder makes, for its registration 0. */
+int ll_peer_connect(struct ll_peer *p, struct ll_holder *h)
+{
+	struct ll_rsp rsp;
+	int ret;
+
+	ret = ll_ask(h, &rsp, .op = H_LISTEN) ?:
+	      ll_qp_connect(&p->r, &p->q, rsp.qpn) ?:
+	      ll_hold(h, .op = H_CONNECT, .a = p->q.qp->qp_num);
+	p->addr = rsp.addr;
+	p->rkey = rsp.rkey;
+	p->qpn = rsp.qpn;
+	return ret;
+}
+
 /* Connects a queue pair of its own to one of the caller's. */
 int ll_peer_open(struct ll_peer *p, struct ll_rdma *r, struct ll_qp *q)
 {

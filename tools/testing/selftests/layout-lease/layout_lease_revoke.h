@@ -34,6 +34,7 @@ struct ll_peer {
 	char *buf;
 	uint64_t addr;
 	uint32_t rkey;
+	uint32_t qpn;		/* whom it is connected to, by ll_peer_connect() */
 	size_t len;		/* of each write, LL_PIN_LEN if 0 */
 	size_t span;		/* of what it goes over, that of one write if 0 */
 	pthread_t thread;
@@ -41,6 +42,7 @@ struct ll_peer {
 };
 
 int ll_peer_create(struct ll_peer *p);
+int ll_peer_connect(struct ll_peer *p, struct ll_holder *h);
 int ll_peer_open(struct ll_peer *p, struct ll_rdma *r, struct ll_qp *q);
 int ll_peer_write(struct ll_peer *p, off_t off, size_t len, char byte);
 int ll_peer_start(struct ll_peer *p);
