@@ -10,8 +10,8 @@
 # check.sh debug: the selftests only, on the patched source built with the kernel's
 # own checkers, of which every complaint counts.
 #
-# ONLY=fcntl_test,... runs only these programs; TEST_LIMIT is the seconds that one
-# program may take.
+# ONLY=fcntl_test,... runs only these programs, and the two machines if it has vm2;
+# TEST_LIMIT is the seconds that one program may take.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -30,6 +30,8 @@ mkdir -p "$out" "$tests"
 bzimage() { echo "$build/$1/out/arch/x86/boot/bzImage"; }
 pass() { echo "ok $*"; echo pass >>"$results"; }
 fail() { echo "not ok $*"; echo fail >>"$results"; }
+
+wanted() { [[ ,${ONLY:-$1}, = *,$1,* ]]; }
 
 total() {
 	local passed failed
@@ -51,8 +53,8 @@ build_tests() {
 		'list-programs: ; @echo $(notdir $(TEST_GEN_PROGS))' |
 		make -s --no-print-directory -f - KSFT="$patched/tools/testing/selftests" \
 			OUTPUT="$tests" list-programs)
-	[ -z "${ONLY:-}" ] || programs=$(tr ' ' '\n' <<<"$programs" | grep -xE "${ONLY//,/|}")
-	[ -n "$programs" ] || die "there are no test programs"
+	[ -z "${ONLY:-}" ] || programs=$(tr ' ' '\n' <<<"$programs" | grep -xE "${ONLY//,/|}") || :
+	[ -n "$programs" ] || wanted vm2 || die "there are no test programs"
 	for program in $programs; do
 		[ -x "$tests/$program" ] || die "$program was not built"
 	done
@@ -111,7 +113,10 @@ annotate() {
 
 say "building the selftests"
 build_tests
-[ "$variants" = debug ] || "$repo/scripts/check-rig.sh" "$results"
+if [ "$variants" != debug ]; then
+	"$repo/scripts/check-rig.sh" "$results"
+	! wanted vm2 || "$repo/scripts/check-vm2.sh" "$results"
+fi
 for variant in $variants; do
 	if [ "$variant" = base ] && [ ! -f "$repo/$selftests/base.expect" ]; then
 		fail "base: base.expect is missing: it lists what must pass without the series"
