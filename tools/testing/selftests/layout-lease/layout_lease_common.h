@@ -92,6 +92,7 @@ int ll_write_fill(const char *path, off_t off, size_t len, unsigned char byte);
 int64_t ll_extent_flags(const char *path, off_t off);
 int ll_extents(const char *path);
 int64_t ll_physical(const char *path, off_t off);
+int ll_drop_reserve(const char *root);
 int ll_prefill(const char *root, const char *path);
 int64_t ll_reallocate(const char *path, size_t size, int64_t block, size_t len);
 void *ll_map_fd(int fd, size_t len, int prot, int flags, int shift);

@@ -205,7 +205,7 @@ static int64_t find_physical(const char *path, int64_t block, int64_t len)
 }
 
 /* Blocks that a filesystem keeps for itself would be freed, and not reused. */
-static int drop_reserve(const char *root)
+int ll_drop_reserve(const char *root)
 {
 	struct statfs st;
 
@@ -235,7 +235,7 @@ int ll_prefill(const char *root, const char *path)
 
 	if (fd < 0)
 		return fd;
-	ret = drop_reserve(root) ?: take_space(fd, 0, 256 * LL_MIB);
+	ret = ll_drop_reserve(root) ?: take_space(fd, 0, 256 * LL_MIB);
 	close(fd);
 	return ret;
 }
