@@ -7,10 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "layout_lease_report.h"
+#include "layout_lease_revoke.h"
 
 /* The programs of the directory that this one is in are found first. */
 int ll_find_programs(void)
@@ -81,11 +80,5 @@ bool ll_line(const char *file, const char *fmt, ...)
  */
 int ll_passed_on(const struct ll_holder *h, int fd)
 {
-	int pidfd = syscall(SYS_pidfd_open, h->pid, 0), ret;
-
-	if (pidfd < 0)
-		return -errno;
-	ret = ll_ret(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
-	close(pidfd);
-	return ret;
+	return ll_steal_fd(h->pid, fd);
 }

@@ -176,7 +176,15 @@ enum ll_hop {
 			 */
 	H_LISTEN,	/* mr: a queue pair; value: its number, key, address */
 	H_CONNECT,	/* a: the peer's queue pair */
+	H_CALL,		/* by ll_call() */
 	H_EXIT,
+};
+
+/* What a function finds that is called in a holder. */
+struct ll_inside {
+	struct ll_rdma *rdma;
+	int *fd;
+	char **map;
 };
 
 struct ll_cmd {
@@ -220,6 +228,8 @@ int ll_holder_do(struct ll_holder *h, const struct ll_cmd *cmd);
 int ll_holder_ask(struct ll_holder *h, const struct ll_cmd *cmd,
 		  struct ll_rsp *rsp);
 int ll_holder_fd(struct ll_holder *h, int slot);
+int ll_call(struct ll_holder *h, int (*fn)(struct ll_inside *in, long arg),
+	    long arg);
 int ll_holder_wait(struct ll_holder *h, int timeout_ms);
 bool ll_holder_alive(struct ll_holder *h);
 int ll_holder_end(struct ll_holder *h);

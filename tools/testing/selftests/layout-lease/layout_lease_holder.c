@@ -250,6 +250,14 @@ static int do_listen(struct state *s, const struct ll_cmd *c, struct ll_rsp *r)
 	return 0;
 }
 
+static int do_call(struct state *s, const struct ll_cmd *c)
+{
+	int (*fn)(struct ll_inside *in, long arg) = (void *)(uintptr_t)c->a;
+	struct ll_inside in = { .rdma = &s->rdma, .fd = s->fd, .map = s->map };
+
+	return fn(&in, c->b);
+}
+
 static int execute(struct state *s, const struct ll_cmd *c, struct ll_rsp *r)
 {
 	switch (c->op) {
@@ -309,6 +317,8 @@ static int execute(struct state *s, const struct ll_cmd *c, struct ll_rsp *r)
 		return do_listen(s, c, r);
 	case H_CONNECT:
 		return ll_qp_connect(&s->rdma, &s->qp, c->a);
+	case H_CALL:
+		return do_call(s, c);
 	case H_EXIT:
 		break;
 	}
@@ -396,6 +406,16 @@ int ll_holder_fd(struct ll_holder *h, int slot)
 	struct ll_rsp rsp;
 
 	return ll_ask(h, &rsp, .op = H_FD, .slot = slot) ?: rsp.value;
+}
+
+/*
+ * Has it call a function of the program, which finds the memory as it was when
+ * the holder was started, with what other such functions have made of it since.
+ */
+int ll_call(struct ll_holder *h, int (*fn)(struct ll_inside *in, long arg),
+	    long arg)
+{
+	return ll_hold(h, .op = H_CALL, .a = (uintptr_t)fn, .b = arg);
 }
 
 /*

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -149,6 +151,56 @@ void ll_stay_end(pid_t pid)
 		return;
 	kill(pid, SIGKILL);
 	ll_wait_exit(pid, LL_SOON, &status);
+}
+
+/* One descriptor, with one byte. */
+int ll_send_fd(int sock, int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] = "", byte = 0;
+	struct iovec io = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &io, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	return ll_ret(sendmsg(sock, &msg, 0)) < 0 ? -errno : 0;
+}
+
+int ll_recv_fd(int sock)
+{
+	char control[CMSG_SPACE(sizeof(int))] = "", byte;
+	struct iovec io = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &io, .msg_iovlen = 1,
+		.msg_control = control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c;
+	int fd;
+
+	if (recvmsg(sock, &msg, 0) < 0)
+		return -errno;
+	c = CMSG_FIRSTHDR(&msg);
+	if (!c || c->cmsg_type != SCM_RIGHTS)
+		return -EBADMSG;
+	memcpy(&fd, CMSG_DATA(c), sizeof(int));
+	return fd;
+}
+
+/* A descriptor of another process, which does not have to agree. */
+int ll_steal_fd(pid_t pid, int fd)
+{
+	int pidfd = ll_ret(syscall(SYS_pidfd_open, pid, 0)), ret;
+
+	if (pidfd < 0)
+		return pidfd;
+	ret = ll_ret(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+	close(pidfd);
+	return ret;
 }
 
 /* With a queue pair and memory to write from. */

@@ -26,6 +26,10 @@ int ll_share(struct ll_holder *h, pid_t *pid);
 bool ll_stays(pid_t pid);
 void ll_stay_end(pid_t pid);
 
+int ll_send_fd(int sock, int fd);
+int ll_recv_fd(int sock);
+int ll_steal_fd(pid_t pid, int fd);
+
 /* The sending end of RDMA WRITEs, on a context of its own. */
 struct ll_peer {
 	struct ll_rdma r;

@@ -120,13 +120,7 @@ TEST_F(revoke, holder_that_nobody_has_reaped_is_gone)
 /* The same by the other way to share: sent to somebody, who just keeps it. */
 TEST_F(revoke, descriptor_that_was_sent_away_is_revoked_and_its_keeper_lives)
 {
-	char control[CMSG_SPACE(sizeof(int))] = "", byte = 0;
-	struct iovec io = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &io, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	char byte;
 	struct ll_rdma r;
 	int s[2];
 
@@ -134,18 +128,14 @@ TEST_F(revoke, descriptor_that_was_sent_away_is_revoked_and_its_keeper_lives)
 	self->stays = fork();
 	if (!self->stays) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (recvmsg(s[1], &msg, 0) != 1 || write(s[1], "", 1) != 1)
+		if (ll_recv_fd(s[1]) < 0 || write(s[1], "", 1) != 1)
 			_exit(1);
 		for (;;)
 			pause();
 	}
 	ASSERT_EQ(0, ll_rdma_open(&r));
 	ASSERT_EQ(0, ll_leave(&r, self->path, 0, LL_PIN_LEN, 1, NULL));
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &r.ctx->cmd_fd, sizeof(int));
-	ASSERT_EQ(1, sendmsg(s[0], &msg, 0));
+	ASSERT_EQ(0, ll_send_fd(s[0], r.ctx->cmd_fd));
 	ASSERT_EQ(1, read(s[0], &byte, 1));
 	/* its objects stay: only the descriptors of this process go */
 	close(r.ctx->cmd_fd);

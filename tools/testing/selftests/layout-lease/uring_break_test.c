@@ -5,7 +5,6 @@
  * ring that somebody else has as well is revoked.
  */
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
@@ -259,14 +258,13 @@ TEST_F(uring_break, ring_that_was_revoked_takes_the_next_holder_and_loses_it)
 TEST_F(uring_break, pins_that_outlive_a_kill_are_revoked_1_s_after_the_exit)
 {
 	struct part p = { .path = self->path, .tell = LL_SIG };
-	int fd, pidfd, status;
+	int fd, status;
 
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 1));
 	ASSERT_EQ(0, ll_actor_start(&self->a, holder, &p));
 	fd = ll_hear_int(self->a.sock, LL_SOON);
 	ASSERT_LT(0, fd);
-	pidfd = ll_ret(syscall(SYS_pidfd_open, self->a.pid, 0));
-	fd = ll_ret(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+	fd = ll_steal_fd(self->a.pid, fd);
 	ASSERT_LE(0, fd);
 	self->start = ll_now_ms();
 	EXPECT_EQ(0, ll_ret(truncate(self->path, 0)));

@@ -355,14 +355,13 @@ TEST_F(uring_io, ring_that_was_passed_on_keeps_the_pin)
 {
 	struct ll_said info = { .pid = -1 };
 	struct ll_id id;
-	int pidfd, fd, ring;
+	int fd, ring;
 
 	ASSERT_EQ(0, ll_identify(self->path, &id));
 	ASSERT_EQ(0, ll_actor_start(&self->a, hold, self->path));
 	fd = ll_hear_int(self->a.sock, LL_SOON);
 	ASSERT_LT(0, fd);
-	pidfd = ll_ret(syscall(SYS_pidfd_open, self->a.pid, 0));
-	ring = ll_ret(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+	ring = ll_steal_fd(self->a.pid, fd);
 	ASSERT_LE(0, ring);
 	ll_actor_end(&self->a);
 	ll_sleep_ms(500);
