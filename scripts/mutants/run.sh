@@ -3,7 +3,8 @@
 #
 # Break one safety rule of the kernel at a time, and see that the test which is
 # named for it fails: a test that passes without its rule proves nothing.  Takes
-# a kernel build and a guest for each; ONLY=text runs only the rules that have it.
+# a kernel build and a guest for each; ONLY=EXPRESSION runs only those whose
+# rule, file or test it matches.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../lib.sh"
@@ -92,23 +93,30 @@ try() {
 	esac
 }
 
-rule='' file='' line='' with='' test=''
+# blocks COMMAND: calls it for each that is wanted
+blocks() {
+	local text
+	rule='' file='' line='' with='' test=''
+	while IFS= read -r text <&3; do
+		case $text in
+		'#'*) ;;
+		'') block "$1" ;;
+		*:*) printf -v "${text%%:*}" %s "${text#*: }" ;;
+		esac
+	done 3<"$here/mutants"
+	block "$1"
+}
+
 block() {
-	[ -z "$rule" ] || [[ $rule != *${ONLY:-}* ]] || try
+	[ -z "$rule" ] || [[ ! "$rule $file $test" =~ ${ONLY:-.} ]] || "$1"
 	rule='' file='' line='' with='' test=''
 }
 
-# With all rules in place, each of the tests passes.
-sed -n 's/^test: //p' "$here/mutants" | sort -u | guest patched "$out/logs/sound"
+say_test() { echo "$test"; }
 
-while IFS= read -r text <&3; do
-	case $text in
-	'#'*) ;;
-	'') block ;;
-	*:*) printf -v "${text%%:*}" %s "${text#*: }" ;;
-	esac
-done 3<"$here/mutants"
-block
+# With all rules in place, each of the tests passes.
+blocks say_test | sort -u | guest patched "$out/logs/sound"
+blocks try
 
 kgit -C "$out/linux" reset -q --hard
 echo "$caught passed, $missed failed"

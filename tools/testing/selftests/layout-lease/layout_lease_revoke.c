@@ -3,10 +3,12 @@
  * Pins whose holder is gone, processes that merely keep a context, and a peer
  * that writes through one.
  */
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -39,6 +41,7 @@ static int pin_and_go(struct ll_rdma *r, const char *path, off_t off,
 	for (i = 0; i < count && !ret; i++) {
 		ret = ll_reg(r, map + off, len, &mr);
 		if (!ret && !i) {
+			left->handle = mr->handle;
 			left->rkey = mr->rkey;
 			left->addr = (uintptr_t)mr->addr;
 		}
@@ -330,6 +333,57 @@ int ll_watch_blocks(struct ll_env *env, int64_t block)
 		if (ll_filled(thief, 0, ll_size(thief), PATTERN) != 1)
 			return -EILSEQ;
 	return 0;
+}
+
+/* With an address, it takes the place of what is mapped there. */
+int ll_stuck_open(struct ll_stuck *s, void *at, int pages)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	s->mem = mmap(at, pages * LL_PAGE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
+	if (s->mem == MAP_FAILED)
+		return -errno;
+	s->uffd = ll_ret(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
+	if (s->uffd < 0)
+		return s->uffd;
+	reg.range.start = (uintptr_t)s->mem;
+	reg.range.len = pages * LL_PAGE;
+	return ll_ret(ioctl(s->uffd, UFFDIO_API, &api)) ?:
+	       ll_ret(ioctl(s->uffd, UFFDIO_REGISTER, &reg));
+}
+
+/* Whoever is stuck goes on. */
+void ll_stuck_close(struct ll_stuck *s, int pages)
+{
+	if (s->mem)
+		munmap(s->mem, pages * LL_PAGE);
+	if (s->uffd > 0)
+		close(s->uffd);
+	memset(s, 0, sizeof(*s));
+}
+
+int ll_stuck_wait(struct ll_stuck *s)
+{
+	struct pollfd p = { .fd = s->uffd, .events = POLLIN };
+	struct uffd_msg msg;
+
+	if (poll(&p, 1, LL_SOON) <= 0)
+		return -ETIMEDOUT;
+	return read(s->uffd, &msg, sizeof(msg)) == sizeof(msg) ? 0 : -EIO;
+}
+
+int ll_stuck_resolve(struct ll_stuck *s, int page)
+{
+	struct uffdio_zeropage z = {
+		.range = {
+			.start = (uintptr_t)s->mem + page * LL_PAGE,
+			.len = LL_PAGE,
+		},
+	};
+
+	return ll_ret(ioctl(s->uffd, UFFDIO_ZEROPAGE, &z));
 }
 
 /* A context of any device, without an address to connect queue pairs by. */

@@ -12,7 +12,7 @@
 
 /* A registration that somebody else has made: what a peer needs of it. */
 struct ll_left {
-	uint32_t rkey;
+	uint32_t handle, rkey;
 	uint64_t addr;
 };
 
@@ -55,6 +55,17 @@ void ll_peer_close(struct ll_peer *p);
 
 int ll_take_all_space(struct ll_env *env);
 int ll_watch_blocks(struct ll_env *env, int64_t block);
+
+/* Anonymous memory: who touches a page is stuck until the test resolves it. */
+struct ll_stuck {
+	int uffd;
+	char *mem;
+};
+
+int ll_stuck_open(struct ll_stuck *s, void *at, int pages);
+void ll_stuck_close(struct ll_stuck *s, int pages);
+int ll_stuck_wait(struct ll_stuck *s);
+int ll_stuck_resolve(struct ll_stuck *s, int page);
 
 int ll_rdma_open_dev(struct ll_rdma *r, const char *name);
 int ll_next_event(struct ibv_context *ctx, int timeout_ms);

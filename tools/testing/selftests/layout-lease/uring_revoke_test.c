@@ -4,12 +4,8 @@
  * nobody had to agree to be killed. Its buffers are gone then, as if the slots
  * were empty; all else of the ring works on.
  */
-#include <linux/userfaultfd.h>
-#include <poll.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
@@ -278,51 +274,11 @@ TEST_F(uring_revoke, freed_blocks_never_change)
  */
 struct stuck {
 	struct ll_uring *u;
-	int uffd, fd;
-	char *mem;
+	struct ll_stuck at;
+	int fd;
 	struct iovec v[3];
 	int ret;
 };
-
-static int stuck_open(struct stuck *s, void *at)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-
-	s->mem = mmap(at, 2 * LL_PAGE, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
-	if (s->mem == MAP_FAILED)
-		return -errno;
-	s->uffd = ll_ret(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
-	if (s->uffd < 0)
-		return s->uffd;
-	reg.range.start = (uintptr_t)s->mem;
-	reg.range.len = 2 * LL_PAGE;
-	return ll_ret(ioctl(s->uffd, UFFDIO_API, &api)) ?:
-	       ll_ret(ioctl(s->uffd, UFFDIO_REGISTER, &reg));
-}
-
-static int fault_comes(struct stuck *s)
-{
-	struct pollfd p = { .fd = s->uffd, .events = POLLIN };
-	struct uffd_msg msg;
-
-	if (poll(&p, 1, LL_SOON) <= 0)
-		return -ETIMEDOUT;
-	return read(s->uffd, &msg, sizeof(msg)) == sizeof(msg) ? 0 : -EIO;
-}
-
-static int resolve(struct stuck *s, int page)
-{
-	struct uffdio_zeropage z = {
-		.range = {
-			.start = (uintptr_t)s->mem + page * LL_PAGE,
-			.len = LL_PAGE,
-		},
-	};
-
-	return ll_ret(ioctl(s->uffd, UFFDIO_ZEROPAGE, &z));
-}
 
 static void *register_stuck(void *arg)
 {
@@ -343,24 +299,24 @@ TEST_F(uring_revoke, registration_stuck_in_a_page_fault_stops_no_revocation)
 
 	ASSERT_EQ(0, ll_file(&self->env, "g", LL_FILE_SIZE, path));
 	ASSERT_EQ(0, ll_uring_unwilling(&self->env, &other, path, 0));
-	ASSERT_EQ(0, stuck_open(&s, NULL));
+	ASSERT_EQ(0, ll_stuck_open(&s.at, NULL, 2));
 	/* stuck, then another leased buffer, then stuck again */
-	s.v[0] = (struct iovec){ .iov_base = s.mem, .iov_len = LL_PAGE };
+	s.v[0] = (struct iovec){ .iov_base = s.at.mem, .iov_len = LL_PAGE };
 	s.v[1] = (struct iovec){ .iov_base = other.map, .iov_len = LL_PIN_LEN };
-	s.v[2] = (struct iovec){ .iov_base = s.mem + LL_PAGE, .iov_len = LL_PAGE };
+	s.v[2] = (struct iovec){ .iov_base = s.at.mem + LL_PAGE, .iov_len = LL_PAGE };
 	/* the buffer of the first file, where the update does not reach it */
 	ASSERT_EQ(0, io_uring_unregister_buffers(&self->u.ring));
 	ASSERT_EQ(0, io_uring_register_buffers_sparse(&self->u.ring, 4));
 	ASSERT_EQ(0, ll_uring_update(&self->u, 3, self->u.map, LL_PIN_LEN));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, register_stuck, &s));
-	ASSERT_EQ(0, fault_comes(&s));
+	ASSERT_EQ(0, ll_stuck_wait(&s.at));
 	EXPECT_LT(0, ll_time_truncate(&self->b, self->path));
-	ASSERT_EQ(0, resolve(&s, 0));
-	ASSERT_EQ(0, fault_comes(&s));
+	ASSERT_EQ(0, ll_stuck_resolve(&s.at, 0));
+	ASSERT_EQ(0, ll_stuck_wait(&s.at));
 	EXPECT_EQ(1, ll_listed(path, true));
 	EXPECT_LT(0, ll_time_truncate(&self->b, path));
 	EXPECT_EQ(0, ll_listed(path, true));
-	ASSERT_EQ(0, resolve(&s, 1));
+	ASSERT_EQ(0, ll_stuck_resolve(&s.at, 1));
 	pthread_join(thread, NULL);
 	EXPECT_EQ(3, s.ret);
 	if (self->b.pid > 0)
@@ -377,7 +333,7 @@ static void *read_stuck(void *arg)
 	struct stuck *s = arg;
 
 	s->ret = ll_do(&s->u->ring, .op = IORING_OP_READ_FIXED, .fd = s->fd,
-		       .addr = s->mem, .len = 10, .off = (uintptr_t)s,
+		       .addr = s->at.mem, .len = 10, .off = (uintptr_t)s,
 		       .buf = 1);
 	return NULL;
 }
@@ -387,13 +343,13 @@ static int start_stuck(struct stuck *s, pthread_t *thread, int flags)
 	s->fd = ll_open("/proc/self/mem", O_RDONLY | flags);
 	if (s->fd < 0)
 		return s->fd;
-	return stuck_open(s, s->u->map) ?:
-	       -pthread_create(thread, NULL, read_stuck, s) ?: fault_comes(s);
+	return ll_stuck_open(&s->at, s->u->map, 2) ?:
+	       -pthread_create(thread, NULL, read_stuck, s) ?: ll_stuck_wait(&s->at);
 }
 
 static void end_stuck(struct stuck *s, pthread_t thread)
 {
-	resolve(s, 0);
+	ll_stuck_resolve(&s->at, 0);
 	pthread_join(thread, NULL);
 }
 

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Revocation meets a command at the two moments that a race hits by chance only:
+ * when the command has its object locked, and when it has seen no revocation yet
+ * and is about to lock the object. Here both last as long as the test wants: a
+ * page fault stops the command in one, and the function tracer, which prints a
+ * long text then, delays it in the other.
+ */
+#include <pthread.h>
+#include <rdma/ib_user_verbs.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../kselftest_harness.h"
+#include "layout_lease_revoke.h"
+
+#define TRACEFS		"/sys/kernel/tracing"
+#define UNBOUND		"/sys/devices/virtual/workqueue/cpumask"
+#define LINES		400	/* of text, and how long each is */
+#define LINE		900
+#define BUFFER_KB	"512"	/* for all of it */
+
+/* A thread that changes the access to a registration. */
+struct command {
+	struct ll_rdma r;
+	struct ll_left left;
+	void *response;
+	int cpu;	/* where it runs, -1: anywhere */
+	pthread_t thread;
+	int ret, done;
+};
+
+/* As libibverbs does it, but the answer goes where the test wants it. */
+static int rereg(struct command *c)
+{
+	struct {
+		struct ib_uverbs_cmd_hdr hdr;
+		struct ib_uverbs_rereg_mr cmd;
+	} msg = {
+		.hdr = {
+			.command = IB_USER_VERBS_CMD_REREG_MR,
+			.in_words = sizeof(msg) / 4,
+			.out_words = sizeof(struct ib_uverbs_rereg_mr_resp) / 4,
+		},
+		.cmd = {
+			.response = (uintptr_t)c->response,
+			.mr_handle = c->left.handle,
+			.flags = IBV_REREG_MR_CHANGE_ACCESS,
+			.access_flags = IBV_ACCESS_LOCAL_WRITE,
+		},
+	};
+
+	return write(c->r.ctx->cmd_fd, &msg, sizeof(msg)) == sizeof(msg) ? 0 : -errno;
+}
+
+static int run_on(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return ll_ret(sched_setaffinity(0, sizeof(set), &set));
+}
+
+static void *command_thread(void *arg)
+{
+	struct command *c = arg;
+
+	c->ret = (c->cpu < 0 ? 0 : run_on(c->cpu)) ?: rereg(c);
+	__atomic_store_n(&c->done, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static bool command_done(struct command *c)
+{
+	return __atomic_load_n(&c->done, __ATOMIC_ACQUIRE);
+}
+
+static int put(const char *path, const char *text)
+{
+	int fd = ll_open(path, O_WRONLY), ret;
+
+	if (fd < 0)
+		return fd;
+	ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -errno;
+	close(fd);
+	return ret;
+}
+
+FIXTURE(busy)
+{
+	struct ll_env env;
+	char path[LL_PATH];
+	struct command c;
+	struct ll_stuck at;
+	struct ll_breaker b;
+	char answer[64];
+};
+
+FIXTURE_VARIANT(busy)
+{
+	enum ll_fs fs;
+};
+
+FIXTURE_VARIANT_ADD(busy, ext4) {
+	.fs = LL_EXT4,
+};
+
+FIXTURE_VARIANT_ADD(busy, xfs) {
+	.fs = LL_XFS,
+};
+
+FIXTURE_SETUP(busy)
+{
+	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, "break"));
+	ASSERT_EQ(0, ll_sysctl("lease-break-time", 25));
+	ASSERT_EQ(0, ll_file(&self->env, "f", LL_FILE_SIZE, self->path));
+	ASSERT_EQ(0, ll_rdma_open(&self->c.r));
+	ASSERT_EQ(0, ll_leave(&self->c.r, self->path, 0, LL_PIN_LEN, 1,
+			      &self->c.left));
+	self->c.response = self->answer;
+	self->c.cpu = -1;
+}
+
+FIXTURE_TEARDOWN(busy)
+{
+	ll_stuck_close(&self->at, 1);
+	if (self->c.thread)
+		pthread_join(self->c.thread, NULL);
+	ll_rdma_close(&self->c.r);
+	if (self->b.pid > 0)
+		ll_breaker_end(&self->b);
+	ll_teardown(&self->env);
+}
+
+/* It writes its answer with the object locked. */
+TEST_F_TIMEOUT(busy, object_that_a_command_has_goes_when_it_is_released, 60)
+{
+	int ret;
+
+	ASSERT_EQ(0, ll_stuck_open(&self->at, NULL, 1));
+	self->c.response = self->at.mem;
+	ASSERT_EQ(0, pthread_create(&self->c.thread, NULL, command_thread, &self->c));
+	ASSERT_EQ(0, ll_stuck_wait(&self->at));
+	ASSERT_EQ(0, ll_breaker_start(&self->b, OP_TRUNCATE, self->path, 0, 0));
+	EXPECT_EQ(IBV_EVENT_DEVICE_FATAL, ll_next_event(self->c.r.ctx, LL_SOON));
+	EXPECT_EQ(-ETIMEDOUT, ll_breaker_wait(&self->b, 500, &ret));
+	EXPECT_EQ(1, ll_listed(self->path, true));
+	ASSERT_EQ(0, ll_stuck_resolve(&self->at, 0));
+	ASSERT_EQ(0, ll_breaker_wait(&self->b, LL_SOON, &ret));
+	EXPECT_EQ(0, ret);
+	EXPECT_EQ(0, ll_listed(self->path, true));
+}
+
+/* Text for the tracer to print when a command is about to lock an object. */
+static int delay_prepare(void)
+{
+	char line[LINE + 1];
+	int i, ret;
+
+	memset(line, '.', LINE);
+	line[LINE] = '\0';
+	ret = ll_shell(": >" TRACEFS "/trace") ?:
+	      put(TRACEFS "/buffer_size_kb", BUFFER_KB) ?:
+	      put(TRACEFS "/tracing_on", "1");
+	for (i = 0; i < LINES && !ret; i++)
+		ret = put(TRACEFS "/trace_marker", line);
+	return ret ?: put(TRACEFS "/set_ftrace_filter", "uverbs_try_lock_object:dump");
+}
+
+static void delay_undo(void)
+{
+	put(TRACEFS "/set_ftrace_filter", "!uverbs_try_lock_object:dump");
+	ll_shell(": >" TRACEFS "/trace");
+	put(TRACEFS "/tracing_on", "1");
+}
+
+/* The tracer turns itself off when it begins to print. */
+static int delay_begins(void)
+{
+	int64_t end = ll_now_ms() + LL_SOON;
+	char on[8];
+
+	while (ll_read(on, sizeof(on), TRACEFS "/tracing_on") > 0) {
+		if (on[0] == '0')
+			return 0;
+		if (ll_now_ms() > end)
+			return -ETIMEDOUT;
+	}
+	return -EIO;
+}
+
+/*
+ * The revocation destroys the object during the delay, on the other processor:
+ * printing leaves no time for anything else on the first.
+ */
+TEST_F_TIMEOUT(busy, command_that_has_not_locked_the_object_yet_answers_EIO, 120)
+{
+	char cpus[64];
+	int64_t start;
+
+	ASSERT_LT(0, ll_read(cpus, sizeof(cpus), UNBOUND));
+	ASSERT_EQ(0, put(UNBOUND, "2"));
+	ASSERT_EQ(0, run_on(1));
+	ASSERT_EQ(0, delay_prepare());
+	self->c.cpu = 0;
+	start = ll_now_ms();
+	EXPECT_EQ(0, pthread_create(&self->c.thread, NULL, command_thread, &self->c));
+	EXPECT_EQ(0, delay_begins());
+	EXPECT_EQ(0, ll_ret(truncate(self->path, 0)));
+	/* the registration is destroyed altogether, and the command has not begun */
+	ll_sleep_ms(20);
+	EXPECT_FALSE(command_done(&self->c));
+	TH_LOG("revoked after %lld ms", (long long)(ll_now_ms() - start));
+	EXPECT_EQ(0, pthread_join(self->c.thread, NULL));
+	self->c.thread = 0;
+	EXPECT_EQ(-EIO, self->c.ret);
+	TH_LOG("the command ended after %lld ms", (long long)(ll_now_ms() - start));
+	delay_undo();
+	EXPECT_EQ(0, put(UNBOUND, cpus));
+}
+
+TEST_HARNESS_MAIN
