@@ -10,7 +10,8 @@ S := scripts
 T := tools/testing/selftests/layout-lease
 
 .PHONY: help deps base tree refresh series kernel rootfs vm vm2 shell check demo \
-	both stress check-debug check-mutants checkpatch sparse docs man shellcheck clean
+	both clients stress check-debug check-mutants checkpatch sparse docs man shellcheck \
+	clean
 
 help:
 	@$(S)/help.sh
@@ -64,6 +65,9 @@ check-debug: tree rootfs
 
 demo: both
 	@demo/demo.sh
+
+clients: both
+	@$(S)/clients.sh all
 
 check-mutants: both
 	@$(S)/mutants/run.sh

@@ -54,6 +54,77 @@ judge "a complaint in a kernel log is seen" complains "$dir/bad"
 judge "a healthy kernel log is accepted" "$vm/kernel-warnings.sh" "$dir/good"
 judge "a missing kernel log is not taken for a healthy one" complains "$dir/none" 2>/dev/null
 
+# Two invented lists of results of real programs, with all that can be wrong.
+cat >"$dir/known" <<'LIST'
+# a comment
+s/skipped skip no such device
+s/fails fail status 1
+s/gone fail status 1
+s/mended fail status 1
+s/other fail status 2
+s/either varies fail status 9
+s/not_so varies fail status 9
+t/of_a_suite_that_does_not_run fail
+LIST
+cat >"$dir/programs-1" <<'LIST'
+@@ begin s/same
+@@ s/same pass
+  | @@ s/same fail
+@@ s/worse pass
+@@ s/better fail status 1
+@@ s/vanished pass
+@@ s/skipped skip no such device
+@@ s/fails fail status 1
+@@ s/mended pass
+@@ s/other fail status 1
+@@ s/new fail status 1
+@@ s/either pass
+@@ s/not_so pass
+@@ lease/works refused
+@@ lease/fails refused
+@@ lease/needs_none pass
+@@ end
+LIST
+sed -e '/vanished/d' -e 's,worse pass,worse fail status 1,' \
+	-e 's,either pass,either fail status 9,' -e 's,not_so pass,not_so fail status 8,' \
+	-e 's,works refused,works pass,' -e 's,better .*,better pass,' \
+	-e 's,lease/fails .*,lease/fails fail status 1,' \
+	"$dir/programs-1" >"$dir/programs-2"
+echo "@@ s/added pass" >>"$dir/programs-2"
+sed '/@@ end/d' "$dir/programs-1" >"$dir/programs-3"
+cat >"$dir/golden" <<'LIST'
+ok clients: w: s/same
+not ok clients: w: s/worse differs: base: pass; with the series: fail status 1
+not ok clients: w: s/better differs: base: fail status 1; with the series: pass
+not ok clients: w: s/vanished has a result on one kernel only: pass
+not ok clients: w: s/mended passes, but is listed as known: fail status 1
+not ok clients: w: s/other is known as: fail status 2; has on both: fail status 1
+not ok clients: w: s/new is not listed as known, and has on both: fail status 1
+not ok clients: w: s/not_so differs: base: pass; with the series: fail status 8
+ok clients: w: lease/works: refused by the base, with the series: pass
+not ok clients: w: lease/fails: refused by the base, with the series: fail status 1
+not ok clients: w: lease/needs_none does not need a lease: it proves nothing (base: pass)
+not ok clients: w: s/added has a result on one kernel only: pass
+not ok clients: w: s/gone is listed as known, but there is no such test
+ok clients: w: 3 tests that are skipped, or fail, do so on both kernels alike, as listed
+LIST
+
+# compares OTHER: the verdicts on the list OTHER
+compares() {
+	awk -v what=w -v suites="s lease" -v results="$dir/compared" -f "$repo/scripts/clients.awk" \
+		"$dir/known" "$dir/programs-1" "$dir/$1"
+}
+
+golden() {
+	compares programs-2 | diff "$dir/golden" - &&
+		[ "$(count_results "$dir/compared")" = "3 passed, 11 failed" ]
+}
+
+judge "what differs between two lists of results is found" golden
+compares programs-3 >"$dir/lost"
+judge "a guest with real programs that was lost is seen" \
+	grep -q '^not ok .* did not come to its end; it ran s/same$' "$dir/lost"
+
 # shellcheck disable=SC2016 # the guest expands it
 checks='
 set -e

@@ -3,15 +3,16 @@
 #
 # All tests: the rig tests itself, then the selftests run in a guest on the
 # patched kernel, where all must pass, and on the base kernel, where exactly
-# those of base.expect must pass.  Results are shown as they come; the last line
-# is the count.  What is missing, skipped or lost is a failure, and so is a
-# complaint of the kernel.
+# those of base.expect must pass; before, two machines, and real programs, which must
+# not see a difference.  Results are shown as they come; the last line is the count.
+# What is missing, skipped or lost is a failure, and so is a complaint of the kernel.
 #
 # check.sh debug: the selftests only, on the patched source built with the kernel's
 # own checkers, of which every complaint counts.
 #
-# ONLY=fcntl_test,... runs only these programs, and the two machines if it has vm2;
-# TEST_LIMIT is the seconds that one program may take.
+# ONLY=fcntl_test,... runs only these programs, the two machines if it has vm2, and
+# the real programs if it has clients; TEST_LIMIT is the seconds that one program may
+# take.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -33,14 +34,6 @@ fail() { echo "not ok $*"; echo fail >>"$results"; }
 
 wanted() { [[ ,${ONLY:-$1}, = *,$1,* ]]; }
 
-total() {
-	local passed failed
-	passed=$(grep -cx pass "$results") || passed=0
-	failed=$(grep -cx fail "$results") || failed=0
-	echo "$passed passed, $failed failed"
-	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
-}
-
 build_tests() {
 	local log=$out/build.log program
 	make -s -C "$repo/$selftests" KSFT="$patched/tools/testing/selftests" \
@@ -54,7 +47,7 @@ build_tests() {
 		make -s --no-print-directory -f - KSFT="$patched/tools/testing/selftests" \
 			OUTPUT="$tests" list-programs)
 	[ -z "${ONLY:-}" ] || programs=$(tr ' ' '\n' <<<"$programs" | grep -xE "${ONLY//,/|}") || :
-	[ -n "$programs" ] || wanted vm2 || die "there are no test programs"
+	[ -n "$programs" ] || wanted vm2 || wanted clients || die "there are no test programs"
 	for program in $programs; do
 		[ -x "$tests/$program" ] || die "$program was not built"
 	done
@@ -116,6 +109,7 @@ build_tests
 if [ "$variants" != debug ]; then
 	"$repo/scripts/check-rig.sh" "$results"
 	! wanted vm2 || "$repo/scripts/check-vm2.sh" "$results"
+	! wanted clients || "$repo/scripts/clients.sh" core "$results"
 fi
 for variant in $variants; do
 	if [ "$variant" = base ] && [ ! -f "$repo/$selftests/base.expect" ]; then
@@ -125,4 +119,4 @@ for variant in $variants; do
 	echo "# selftests on the $variant kernel"
 	run_variant "$variant"
 done
-total
+count_results "$results"

@@ -23,6 +23,7 @@ Layout leases: RDMA on files of a DAX file system, and truncate still wins.
   make man            check the manual pages
   make check-debug    the selftests on a kernel that checks itself (KASAN, lockdep, ...)
   make stress         everything at once, DURATION=600 seconds, from SEED=
+  make clients        real programs: the same results on both kernels?
   make check-mutants  do the tests notice when a safety rule is broken?
   make deps           install the Debian packages that all this needs
   make clean          remove build/ (the caches in ~/.cache/layout-lease stay)

@@ -20,6 +20,15 @@ prog=${0##*/}
 say() { echo "${prog%.sh}: $*" >&2; }
 die() { say "$*"; exit 1; }
 
+# count_results FILE: of lines "pass" and "fail"
+count_results() {
+	local passed failed
+	passed=$(grep -cx pass "$1") || passed=0
+	failed=$(grep -cx fail "$1") || failed=0
+	echo "$passed passed, $failed failed"
+	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+}
+
 # The variables that the user gave to our make must not reach the kernel's.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES GNUMAKEFLAGS
 
