@@ -85,19 +85,19 @@ static pgoff_t layout_last_page(loff_t end)
 }
 
 static struct layout_break *layout_break_alloc(struct layout_context *lc,
-					       loff_t start, loff_t end,
+					       pgoff_t first, pgoff_t last,
 					       unsigned int reason,
-					       unsigned int max_told)
+					       unsigned int max_told, gfp_t gfp)
 {
 	struct layout_break *brk;
 
-	brk = kvzalloc(struct_size(brk, lb_told, max_told), GFP_KERNEL_ACCOUNT);
+	brk = kvzalloc(struct_size(brk, lb_told, max_told), gfp);
 	if (!brk)
 		return NULL;
 	brk->lb_max_told = max_told;
 	brk->lb_context = lc;
-	brk->lb_first = start >> PAGE_SHIFT;
-	brk->lb_last = layout_last_page(end);
+	brk->lb_first = first;
+	brk->lb_last = last;
 	brk->lb_reason = reason;
 	brk->lb_breaker = get_pid(task_tgid(current));
 	brk->lb_uid = current_uid();
@@ -120,7 +120,13 @@ void layout_break_free(struct layout_break *brk)
 	kvfree(brk);
 }
 
-static void layout_break_dispose(struct list_head *dispose)
+/**
+ * layout_break_dispose - free breaks
+ * @dispose: breaks that are listed nowhere else
+ *
+ * Context: Process context.  May sleep.
+ */
+void layout_break_dispose(struct list_head *dispose)
 {
 	struct layout_break *brk, *next;
 
@@ -278,9 +284,15 @@ static int layout_break_admit_locked(struct layout_break *brk,
 	return layout_plain_check_locked(lc);
 }
 
-/* List @brk, and tell everybody whom it concerns. */
-static void layout_break_start_locked(struct layout_break *brk,
-				      struct list_head *dispose)
+/**
+ * layout_break_start_locked - list a break, and tell everybody whom it concerns
+ * @brk:     what layout_break_prepare() has returned
+ * @dispose: receives breaks for layout_break_dispose(), once flc_lock is dropped
+ *
+ * Context: flc_lock is held, since layout_break_prepare().
+ */
+void layout_break_start_locked(struct layout_break *brk,
+			       struct list_head *dispose)
 {
 	struct layout_context *lc = brk->lb_context;
 
@@ -324,6 +336,38 @@ static void layout_break_abandon(struct layout_break *brk, int error)
 		layout_break_free(oldest);
 }
 
+/**
+ * layout_break_prepare - a break that is not listed yet
+ * @lc:     layout state of the inode
+ * @first:  first page
+ * @last:   last page
+ * @reason: LAYOUT_BREAK_*
+ * @gfp:    how to allocate it
+ *
+ * Context: Process context.  May sleep.  On return flc_lock is held: the break
+ *          has room for all leases that there are.
+ * Return: The break, or NULL if there is no memory, and then no lock is held.
+ */
+struct layout_break *layout_break_prepare(struct layout_context *lc,
+					  pgoff_t first, pgoff_t last,
+					  unsigned int reason, gfp_t gfp)
+{
+	unsigned int max_told = READ_ONCE(lc->lc_nr_leases);
+	struct layout_break *brk;
+
+	for (;;) {
+		brk = layout_break_alloc(lc, first, last, reason, max_told, gfp);
+		if (!brk)
+			return NULL;
+		spin_lock(&lc->lc_flctx->flc_lock);
+		if (lc->lc_nr_leases <= brk->lb_max_told)
+			return brk;
+		max_told = lc->lc_nr_leases;
+		spin_unlock(&lc->lc_flctx->flc_lock);
+		layout_break_free(brk);
+	}
+}
+
 /*
  * List a break for the arguments of layout_break_begin(), unless refused.
  * @blocked tells whether it has to wait.
@@ -333,23 +377,16 @@ static int layout_break_list(struct layout_context *lc, loff_t start,
 			     unsigned int flags, struct layout_break **brkp,
 			     bool *blocked)
 {
-	unsigned int max_told = READ_ONCE(lc->lc_nr_leases);
 	struct layout_break *brk;
 	LIST_HEAD(dispose);
 	int error;
 
 	*blocked = false;
-	for (;;) {
-		brk = layout_break_alloc(lc, start, end, reason, max_told);
-		if (!brk)
-			return -ENOMEM;
-		spin_lock(&lc->lc_flctx->flc_lock);
-		if (lc->lc_nr_leases <= brk->lb_max_told)
-			break;
-		max_told = lc->lc_nr_leases;
-		spin_unlock(&lc->lc_flctx->flc_lock);
-		layout_break_free(brk);
-	}
+	brk = layout_break_prepare(lc, start >> PAGE_SHIFT,
+				   layout_last_page(end), reason,
+				   GFP_KERNEL_ACCOUNT);
+	if (!brk)
+		return -ENOMEM;
 	error = layout_break_admit_locked(brk, flags);
 	if (!error) {
 		layout_break_start_locked(brk, &dispose);

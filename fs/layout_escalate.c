@@ -5,12 +5,13 @@
  *
  * Invariants:
  *
- * - Only a breaker that waits kills, and only the thread group that the lease
- *   has latched, and only if that agreed.
+ * - Only a breaker that waits kills, or a device, and only the thread group that
+ *   the lease has latched, and only if that agreed.
  * - A deadline belongs to a break and a lease: who was told by a call that was
  *   interrupted is not given more time by the next one.
  * - There is no timer.  A breaker sleeps until its next deadline, its wake-up or
- *   the exit of a holder, everybody else compares the clock.
+ *   the exit of a holder, everybody else compares the clock.  A device has
+ *   nobody who sleeps, and a work item instead: fs/layout_device.c.
  * - What a kill does not free is revoked through the owner file: a process that
  *   merely has that file never agreed to anything, and lives on.
  *
@@ -95,6 +96,14 @@ static bool layout_lease_may_kill(const struct layout_lease *lease,
 				 CAP_OPT_NOAUDIT);
 }
 
+/* The name of the breaker, for which a work item may be acting.  Under RCU. */
+static const char *layout_breaker_comm(const struct layout_break *brk)
+{
+	struct task_struct *breaker = pid_task(brk->lb_breaker, PIDTYPE_TGID);
+
+	return breaker ? breaker->comm : "gone";
+}
+
 /*
  * Kill the holder of @lease, which has agreed to it.  Permission was given by
  * the consent and is checked against the credentials that gave it: the checks
@@ -119,7 +128,7 @@ static int layout_lease_kill_locked(struct layout_break *brk,
 			      error ? "could not kill" : "killed",
 			      pid_nr(lease->ll_holder),
 			      holder ? holder->comm : "gone",
-			      task_tgid_nr(current), current->comm,
+			      pid_nr(brk->lb_breaker), layout_breaker_comm(brk),
 			      layout_reason_name(brk->lb_reason),
 			      lease->ll_file, inode->i_sb->s_id, inode->i_ino,
 			      layout_range_start(brk->lb_first),
@@ -135,13 +144,15 @@ static void layout_log_revoked(struct layout_break *brk,
 	struct inode *inode = lease->ll_context->lc_inode;
 
 	trace_break_revoke(brk, lease, owner);
+	rcu_read_lock();
 	pr_notice_ratelimited("layout_lease: revoked %s of holder %d for breaker %d (%s): %s of %pD, %s inode %lu, range 0x%llx-0x%llx\n",
 			      owner->lo_name, pid_nr(lease->ll_holder),
-			      task_tgid_nr(current), current->comm,
+			      pid_nr(brk->lb_breaker), layout_breaker_comm(brk),
 			      layout_reason_name(brk->lb_reason),
 			      lease->ll_file, inode->i_sb->s_id, inode->i_ino,
 			      layout_range_start(brk->lb_first),
 			      layout_range_end(brk->lb_last));
+	rcu_read_unlock();
 }
 
 /* Revoke what stands under @lease in the range of @brk. */
@@ -198,6 +209,19 @@ static u64 layout_break_time_ns(void)
 }
 
 /*
+ * When a holder that is told at @now is to be escalated against, 0 for never.
+ * A device does not wait.
+ */
+static u64 layout_break_deadline(const struct layout_break *brk, u64 now)
+{
+	u64 time = layout_break_time_ns();
+
+	if (brk->lb_reason == LAYOUT_BREAK_DEVICE)
+		return now;
+	return time ? now + time : 0;
+}
+
+/*
  * What an abandoned break of the same reason, somewhere in the range of @brk,
  * has told @lease already.
  */
@@ -226,7 +250,6 @@ static void layout_lease_tell_locked(struct layout_break *brk,
 				     struct layout_lease *lease, u64 now)
 {
 	struct layout_told *told, *inherited;
-	u64 time = layout_break_time_ns();
 
 	layout_context_assert_held(brk->lb_context);
 	if (lease->ll_break_seq == brk->lb_seq)
@@ -247,7 +270,7 @@ static void layout_lease_tell_locked(struct layout_break *brk,
 		told->lt_revoke_at = now;
 		told->lt_gone = true;
 	} else {
-		told->lt_deadline = time ? now + time : 0;
+		told->lt_deadline = layout_break_deadline(brk, now);
 		layout_lease_notify_locked(brk, told, now);
 	}
 	brk->lb_deadline = max(brk->lb_deadline, told->lt_deadline);
@@ -285,7 +308,6 @@ void layout_break_tell_locked(struct layout_break *brk,
 	struct layout_pin *pin = NULL;
 	struct layout_lease *lease;
 	u64 now = ktime_get_ns();
-	u64 time;
 
 	layout_context_assert_held(lc);
 	while ((pin = layout_pin_next(lc, pin, brk->lb_first, brk->lb_last))) {
@@ -296,10 +318,8 @@ void layout_break_tell_locked(struct layout_break *brk,
 		if (layout_lease_plain_other(lease))
 			layout_lease_tell_locked(brk, lease, now);
 	layout_break_absorb_locked(brk, dispose);
-	if (!brk->lb_nr_told) {
-		time = layout_break_time_ns();
-		brk->lb_deadline = time ? now + time : 0;
-	}
+	if (!brk->lb_nr_told)
+		brk->lb_deadline = layout_break_deadline(brk, now);
 }
 
 /* A plain lease ends at its deadline.  It goes to @dead. */
@@ -335,7 +355,7 @@ static void layout_told_escalate_locked(struct layout_break *brk,
 	told->lt_escalated = true;
 	if (told->lt_gone)
 		return;
-	if (told->lt_lease->ll_consent &&
+	if (told->lt_lease->ll_consent && !brk->lb_spares &&
 	    !layout_lease_kill_locked(brk, told->lt_lease))
 		layout_told_revoke_by(told, now + LAYOUT_REVOKE_AFTER_KILL_NS);
 	else
@@ -376,9 +396,17 @@ static u64 layout_told_advance_locked(struct layout_break *brk,
 	return told->lt_revoke_at ? min(next, told->lt_revoke_at) : next;
 }
 
-/* Escalate where it is time.  Returns when it is time again, KTIME_MAX: never. */
-static ktime_t layout_break_escalate_locked(struct layout_break *brk,
-					    struct list_head *dead)
+/**
+ * layout_break_escalate_locked - escalate where it is time
+ * @brk:  a listed break
+ * @dead: receives leases for layout_leases_dispose(), once flc_lock is dropped
+ *
+ * Context: flc_lock is held.
+ * Return: The CLOCK_MONOTONIC nanosecond at which it is time again, KTIME_MAX
+ *         for never.
+ */
+u64 layout_break_escalate_locked(struct layout_break *brk,
+				 struct list_head *dead)
 {
 	u64 now = ktime_get_ns(), next = KTIME_MAX;
 	unsigned int i;
@@ -388,7 +416,21 @@ static ktime_t layout_break_escalate_locked(struct layout_break *brk,
 		next = min(next, layout_told_advance_locked(brk,
 							    &brk->lb_told[i],
 							    now, dead));
-	return ns_to_ktime(next);
+	return next;
+}
+
+/**
+ * layout_leases_dispose - free leases
+ * @dead: leases that are listed nowhere else
+ *
+ * Context: Any.
+ */
+void layout_leases_dispose(struct list_head *dead)
+{
+	struct layout_lease *lease, *next;
+
+	list_for_each_entry_safe(lease, next, dead, ll_list)
+		layout_lease_free(lease);
 }
 
 /**
@@ -413,21 +455,36 @@ bool layout_break_blocked_locked(struct layout_break *brk)
 					brk->lb_first, brk->lb_last);
 }
 
-/* Let the exit of a holder wake the breaker, which is current. */
-static void layout_break_watch_exits(struct layout_break *brk)
+/**
+ * layout_break_watch_exits - let the exit of a holder wake somebody
+ * @brk:     a listed break
+ * @wake:    is called then, under tasklist_lock with interrupts off, and for
+ *           other reasons too: it may only wake a task or queue a work item
+ * @private: of the entry that @wake gets
+ *
+ * Context: Process context.
+ */
+void layout_break_watch_exits(struct layout_break *brk, wait_queue_func_t wake,
+			      void *private)
 {
 	struct layout_told *told;
 	unsigned int i;
 
 	for (i = 0; i < brk->lb_nr_told; i++) {
 		told = &brk->lb_told[i];
-		/* The default function only wakes: it runs with irqs off. */
-		init_waitqueue_entry(&told->lt_exit, current);
+		init_waitqueue_func_entry(&told->lt_exit, wake);
+		told->lt_exit.private = private;
 		add_wait_queue(&told->lt_holder->wait_pidfd, &told->lt_exit);
 	}
 }
 
-static void layout_break_unwatch_exits(struct layout_break *brk)
+/**
+ * layout_break_unwatch_exits - undo layout_break_watch_exits()
+ * @brk: the break
+ *
+ * Context: Process context.
+ */
+void layout_break_unwatch_exits(struct layout_break *brk)
 {
 	unsigned int i;
 
@@ -448,19 +505,18 @@ static void layout_break_unwatch_exits(struct layout_break *brk)
 int layout_break_wait(struct layout_break *brk)
 {
 	struct layout_context *lc = brk->lb_context;
-	struct layout_lease *lease, *next_lease;
 	u64 begun = ktime_get_ns();
 	DEFINE_WAIT(wait);
 	LIST_HEAD(dead);
-	ktime_t next;
+	ktime_t expires;
 	int error = 0;
 	bool blocked;
 
-	layout_break_watch_exits(brk);
+	layout_break_watch_exits(brk, default_wake_function, current);
 	for (;;) {
 		prepare_to_wait(&lc->lc_wait, &wait, TASK_INTERRUPTIBLE);
 		spin_lock(&lc->lc_flctx->flc_lock);
-		next = layout_break_escalate_locked(brk, &dead);
+		expires = layout_break_escalate_locked(brk, &dead);
 		blocked = layout_break_blocked_locked(brk);
 		spin_unlock(&lc->lc_flctx->flc_lock);
 		if (!blocked)
@@ -471,14 +527,12 @@ int layout_break_wait(struct layout_break *brk)
 								-ERESTARTSYS;
 			break;
 		}
-		schedule_hrtimeout(next == KTIME_MAX ? NULL : &next,
+		schedule_hrtimeout(expires == KTIME_MAX ? NULL : &expires,
 				   HRTIMER_MODE_ABS);
 	}
 	finish_wait(&lc->lc_wait, &wait);
 	layout_break_unwatch_exits(brk);
 	brk->lb_waited = ktime_get_ns() - begun;
-
-	list_for_each_entry_safe(lease, next_lease, &dead, ll_list)
-		layout_lease_free(lease);
+	layout_leases_dispose(&dead);
 	return error;
 }

@@ -19,10 +19,15 @@
  *           lc_wait.lock
  *
  * flc_lock is never taken in an interrupt, and i_pages never inside it.
+ *
+ * Breaks of a device begin with the lock of that device held, or mf_mutex, and
+ * none of the above.  Whoever wakes a breaker through lc_wait or
+ * pid->wait_pidfd may be in an interrupt, and hold tasklist_lock.
  */
 #ifndef _FS_LAYOUT_INTERNAL_H
 #define _FS_LAYOUT_INTERNAL_H
 
+#include <linux/dax.h>
 #include <linux/interval_tree.h>
 #include <linux/layout_lease.h>
 #include <linux/refcount.h>
@@ -163,7 +168,8 @@ struct layout_pin {
  * struct layout_told - a lease that a break has told
  * @lt_lease:     the lease, NULL once it is gone.  flc_lock
  * @lt_holder:    its holder.  Immutable
- * @lt_exit:      wakes the breaker when the holder exits.  The breaker's
+ * @lt_exit:      wakes whoever escalates when the holder exits.  Belongs to
+ *                that one
  * @lt_deadline:  CLOCK_MONOTONIC nanoseconds of its escalation, 0 for none.
  *                flc_lock
  * @lt_revoke_at: when its pins are to be revoked, likewise.  flc_lock
@@ -190,6 +196,7 @@ struct layout_told {
  * @lb_first:    first page of the range.  Immutable
  * @lb_last:     last page of the range, ULONG_MAX for "to the end".  Immutable
  * @lb_reason:   LAYOUT_BREAK_*.  Immutable
+ * @lb_spares:   nobody is killed, only revoked.  Immutable once listed
  * @lb_seq:      number of the break.  Immutable once listed
  * @lb_breaker:  thread group of the breaker.  Immutable
  * @lb_uid:      its uid.  Immutable
@@ -209,6 +216,7 @@ struct layout_break {
 	pgoff_t lb_first;
 	pgoff_t lb_last;
 	unsigned int lb_reason;
+	bool lb_spares;
 	u64 lb_seq;
 	struct pid *lb_breaker;
 	kuid_t lb_uid;
@@ -339,6 +347,16 @@ static inline bool layout_break_overlaps(const struct layout_break *brk,
 	return brk->lb_first <= last && first <= brk->lb_last;
 }
 
+/*
+ * Is the device of a DAX file about to go?  Tested under flc_lock before a pin is
+ * entered; pairs with layout_device_remove(), which looks for pins under
+ * flc_lock after kill_dax() has said so.
+ */
+static inline bool layout_device_dying(struct inode *inode)
+{
+	return dax_dying(inode->i_sb->s_op->dax_device(inode));
+}
+
 /* A plain lease of another thread group: an escalating break ends it. */
 static inline bool layout_lease_plain_other(const struct layout_lease *lease)
 {
@@ -372,6 +390,12 @@ void layout_break_wake_locked(struct layout_context *lc, pgoff_t first,
 void layout_break_forget_lease_locked(struct layout_lease *lease);
 struct layout_break *layout_break_told_locked(struct layout_lease *lease,
 					      struct layout_told **toldp);
+struct layout_break *layout_break_prepare(struct layout_context *lc,
+					  pgoff_t first, pgoff_t last,
+					  unsigned int reason, gfp_t gfp);
+void layout_break_start_locked(struct layout_break *brk,
+			       struct list_head *dispose);
+void layout_break_dispose(struct list_head *dispose);
 void layout_break_free(struct layout_break *brk);
 const char *layout_reason_name(unsigned int reason);
 
@@ -423,7 +447,13 @@ struct layout_told *layout_told_find(struct layout_break *brk,
 				     const struct layout_lease *lease);
 void layout_break_tell_locked(struct layout_break *brk,
 			      struct list_head *dispose);
+u64 layout_break_escalate_locked(struct layout_break *brk,
+				 struct list_head *dead);
+void layout_leases_dispose(struct list_head *dead);
 bool layout_break_blocked_locked(struct layout_break *brk);
+void layout_break_watch_exits(struct layout_break *brk, wait_queue_func_t wake,
+			      void *private);
+void layout_break_unwatch_exits(struct layout_break *brk);
 int layout_break_wait(struct layout_break *brk);
 
 #endif /* _FS_LAYOUT_INTERNAL_H */

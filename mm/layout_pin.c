@@ -309,7 +309,8 @@ static int layout_pin_link_locked(struct layout_context *lc,
 	pin->lp_lease = lease;
 	before = layout_pin_continued(pin, pins);
 	error = -EAGAIN;
-	if (layout_break_pending_locked(lc, pin->lp_range.start,
+	if (layout_device_dying(lc->lc_inode) ||
+	    layout_break_pending_locked(lc, pin->lp_range.start,
 					pin->lp_range.last) ||
 	    (before && layout_break_pending_locked(lc, before->lp_range.start,
 						   before->lp_range.last)))

@@ -17,6 +17,7 @@
 #include <linux/sched.h>
 #include <uapi/linux/layout_lease.h>
 
+struct dax_device;
 struct layout_break;
 struct layout_context;
 struct layout_lease;
@@ -295,6 +296,10 @@ static inline bool layout_fallocate_raced(struct inode *inode, int mode,
 	       __layout_fallocate_breaks(inode, mode, offset, len);
 }
 
+/* fs/layout_device.c */
+void layout_device_remove(struct dax_device *dax_dev);
+void layout_device_poison(unsigned long pfn);
+
 /* mm/layout_pin.c */
 struct layout_owner *layout_owner_alloc(const char *subsystem,
 					const char *name,
@@ -483,6 +488,14 @@ static inline int layout_break_fileattr(struct inode *inode,
 {
 	*brkp = NULL;
 	return 0;
+}
+
+static inline void layout_device_remove(struct dax_device *dax_dev)
+{
+}
+
+static inline void layout_device_poison(unsigned long pfn)
+{
 }
 
 static inline struct layout_owner *layout_owner_enter(struct layout_owner *owner)
