@@ -49,8 +49,16 @@ complains() { ! "$vm/kernel-warnings.sh" "$1" >/dev/null; }
 
 echo "# the rig itself"
 printf '[    1.0] BUG: sleeping function called\n' >"$dir/bad"
-printf '[    1.0] rig: begin quiet_test\n' >"$dir/good"
+printf '[    1.0] %s\n' 'rig: begin quiet_test' \
+	'EXT4-fs error (device pmem2): made up' \
+	'XFS (pmem2): Please unmount the filesystem: Shutting down' >"$dir/good"
+printf '[    1.0] EXT4-fs error (device pmem1): made up\n' >"$dir/bad1"
+printf '[    1.0] XFS (pmem0): User initiated shutdown received.\n' >"$dir/bad0"
+printf '[    1.0] XFS (pmem2): Internal error made up\n' >"$dir/bad2"
 judge "a complaint in a kernel log is seen" complains "$dir/bad"
+judge "a complaint of ext4 is seen" complains "$dir/bad1"
+judge "a shutdown of xfs is seen" complains "$dir/bad0"
+judge "a failure of xfs is seen, where it may miss its device" complains "$dir/bad2"
 judge "a healthy kernel log is accepted" "$vm/kernel-warnings.sh" "$dir/good"
 judge "a missing kernel log is not taken for a healthy one" complains "$dir/none" 2>/dev/null
 

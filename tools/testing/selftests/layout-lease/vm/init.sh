@@ -9,6 +9,7 @@ set -uo pipefail
 export PATH=/rig/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME=/root LC_ALL=C.UTF-8
 export XFS=/mnt/xfs EXT4=/mnt/ext4 RDMA_DEV=rxe0 RDMA_IP=192.0.2.1
+export SPARE=namespace2.0	# to be taken away by tests
 # shellcheck disable=SC1091 # written by vm.sh: MODE, ROLE, TIMEOUT, SHARED, ...
 . /rig/env
 # The interface that carries RDMA; it leads nowhere, or to the other guest.

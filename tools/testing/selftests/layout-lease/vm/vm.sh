@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Boot a kernel in QEMU with two emulated NVDIMMs and soft-RoCE, run a script in
+# Boot a kernel in QEMU with emulated NVDIMMs and soft-RoCE, run a script in
 # it as root, show its output and exit with its status.  A guest that panics,
 # hangs or vanishes is a failure (status 124: out of time, 125: anything else),
 # reported with the end of its console log.
@@ -106,6 +106,8 @@ qemu=(qemu-system-x86_64 -M "q35,nvdimm=on" "${accel[@]}"
 	-device "nvdimm,id=nvdimm0,memdev=nv0,label-size=256K"
 	-object "memory-backend-ram,id=nv1,size=1026M"
 	-device "nvdimm,id=nvdimm1,memdev=nv1,label-size=256K"
+	-object "memory-backend-ram,id=nv2,size=1026M"
+	-device "nvdimm,id=nvdimm2,memdev=nv2,label-size=256K"
 	-drive "file=$image,format=raw,if=virtio,snapshot=on"
 	-device virtio-rng-pci -device virtio-serial-pci
 	-virtfs "local,path=$dir/rig,mount_tag=rig,security_model=none,readonly=on"
