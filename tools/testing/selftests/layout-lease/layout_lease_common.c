@@ -54,19 +54,24 @@ void ll_sleep_ms(int ms)
 		;
 }
 
+int ll_write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
 int ll_sysctl(const char *name, int value)
 {
 	char path[64], text[16];
-	int fd, len, ret;
 
 	snprintf(path, sizeof(path), "/proc/sys/fs/%s", name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	len = snprintf(text, sizeof(text), "%d", value);
-	ret = write(fd, text, len) == len ? 0 : -errno;
-	close(fd);
-	return ret;
+	snprintf(text, sizeof(text), "%d", value);
+	return ll_write_text(path, text);
 }
 
 int ll_root(enum ll_fs fs, const char **root)

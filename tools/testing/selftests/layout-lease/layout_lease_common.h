@@ -69,6 +69,7 @@ static inline int ll_ret(long ret)
 void ll_log(const char *fmt, ...) __printf(1, 2);
 int64_t ll_now_ms(void);
 void ll_sleep_ms(int ms);
+int ll_write_text(const char *path, const char *text);
 int ll_sysctl(const char *name, int value);
 int ll_root(enum ll_fs fs, const char **root);
 int ll_remount(const char *root, const char *options);
@@ -267,6 +268,8 @@ enum ll_op {
 	OP_SWAP_BOOT,
 	OP_MOVE_EXT,
 	OP_SET_DAX_ATTR,
+	OP_UNBIND,		/* no file: what the driver is bound to */
+	OP_HWPOISON,		/* the page at offset, by madvise() */
 };
 
 /* layout_lease_ops.c */

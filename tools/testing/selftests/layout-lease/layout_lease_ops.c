@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -211,10 +212,32 @@ static int break_one(enum ll_op op, int fd, off_t off, off_t len)
 	}
 }
 
+static void nothing(int sig)
+{
+	(void)sig;
+}
+
+/* Whoever has a bad page mapped gets SIGBUS, this process too. */
+static int hwpoison(const char *path, off_t off)
+{
+	char *map = ll_map_path(path, off + LL_PAGE, PROT_READ | PROT_WRITE,
+				MAP_SHARED);
+
+	if (!map)
+		return -errno;
+	signal(SIGBUS, nothing);
+	__atomic_load_n(map + off, __ATOMIC_RELAXED);
+	return ll_ret(madvise(map + off, LL_PAGE, MADV_HWPOISON));
+}
+
 int ll_break(enum ll_op op, const char *path, off_t off, off_t len)
 {
 	int fd, other, ret;
 
+	if (op == OP_UNBIND)
+		return ll_write_text("/sys/bus/nd/drivers/nd_pmem/unbind", path);
+	if (op == OP_HWPOISON)
+		return hwpoison(path, off);
 	if (op == OP_TRUNCATE)
 		return ll_ret(truncate(path, off));
 	if (op == OP_O_TRUNC)
@@ -234,11 +257,6 @@ int ll_break(enum ll_op op, const char *path, off_t off, off_t len)
 	}
 	close(fd);
 	return ret;
-}
-
-static void nothing(int sig)
-{
-	(void)sig;
 }
 
 /* The operation in a process of its own, which SIGUSR1 interrupts. */

@@ -119,6 +119,13 @@ int ll_comes_to_list(const char *path, bool pins, int want)
 	return have;
 }
 
+/* A holder that never agreed: it took its lease when that was not asked. */
+int ll_unwilling(struct ll_env *env, struct ll_holder *h, const char *path, int tell)
+{
+	return ll_policy(env, "deny") ?: ll_holder_pin(h, path, false, tell) ?:
+	       ll_policy(env, "break");
+}
+
 /* Grandchildren whose parent ends become children of the caller. */
 int ll_adopt(void)
 {

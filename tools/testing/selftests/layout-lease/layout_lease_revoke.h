@@ -21,6 +21,7 @@ int ll_leave(struct ll_rdma *r, const char *path, off_t off, size_t len,
 int ll_listed(const char *path, bool pins);
 int ll_comes_to_list(const char *path, bool pins, int want);
 
+int ll_unwilling(struct ll_env *env, struct ll_holder *h, const char *path, int tell);
 int ll_adopt(void);
 int ll_share(struct ll_holder *h, pid_t *pid);
 bool ll_stays(pid_t pid);

@@ -65,14 +65,6 @@ static int shared(struct ll_holder *h, const char *path, int tell, pid_t *stays)
 	return ll_holder_pin(h, path, true, tell) ?: ll_share(h, stays);
 }
 
-/* One that never agreed: it took its lease when that was not asked. */
-static int unwilling(struct ll_env *env, struct ll_holder *h, const char *path,
-		     int tell)
-{
-	return ll_policy(env, "deny") ?: ll_holder_pin(h, path, false, tell) ?:
-	       ll_policy(env, "break");
-}
-
 static int start_truncate(struct ll_breaker *b, const char *path,
 			  int64_t *start)
 {
@@ -238,7 +230,7 @@ TEST_F(revoke, unwilling_holder_is_told_and_revoked_at_the_deadline)
 {
 	struct ll_rsp rsp;
 
-	ASSERT_EQ(0, unwilling(&self->env, &self->h, self->path, LL_SIG));
+	ASSERT_EQ(0, ll_unwilling(&self->env, &self->h, self->path, LL_SIG));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 2));
 	ASSERT_EQ(0, start_truncate(&self->b, self->path, &self->start));
 	EXPECT_EQ(0, ll_ask(&self->h, &rsp, .op = H_SIGWAIT, .a = LL_SOON));
@@ -256,7 +248,7 @@ TEST_F(revoke, unwilling_holder_is_told_and_revoked_at_the_deadline)
 
 TEST_F(revoke, unwilling_holder_without_a_signal_hears_nothing)
 {
-	ASSERT_EQ(0, unwilling(&self->env, &self->h, self->path, 0));
+	ASSERT_EQ(0, ll_unwilling(&self->env, &self->h, self->path, 0));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 1));
 	self->start = ll_now_ms();
 	EXPECT_EQ(0, ll_ret(truncate(self->path, 0)));
@@ -271,7 +263,7 @@ TEST_F(revoke, lease_that_was_revoked_is_gone)
 	struct ll_cmd pins = { .op = H_READ, .path = "/proc/self/file_pins" };
 	struct ll_rsp rsp;
 
-	ASSERT_EQ(0, unwilling(&self->env, &self->h, self->path, LL_SIG));
+	ASSERT_EQ(0, ll_unwilling(&self->env, &self->h, self->path, LL_SIG));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 1));
 	EXPECT_EQ(0, ll_ret(truncate(self->path, 0)));
 	EXPECT_EQ(F_UNLCK, ll_hold(&self->h, .op = H_GETLEASE));
@@ -288,7 +280,7 @@ TEST_F(revoke, lease_that_was_revoked_is_gone)
 
 TEST_F(revoke, unwilling_holder_is_left_alone_without_a_deadline)
 {
-	ASSERT_EQ(0, unwilling(&self->env, &self->h, self->path, LL_SIG));
+	ASSERT_EQ(0, ll_unwilling(&self->env, &self->h, self->path, LL_SIG));
 	ASSERT_EQ(0, ll_share(&self->h, &self->stays));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 0));
 	ASSERT_EQ(0, start_truncate(&self->b, self->path, &self->start));
@@ -308,7 +300,7 @@ TEST_F(revoke, unwilling_holder_is_left_alone_without_a_deadline)
 
 TEST_F(revoke, abandoned_break_revokes_nothing_and_the_next_one_does_at_once)
 {
-	ASSERT_EQ(0, unwilling(&self->env, &self->h, self->path, LL_SIG));
+	ASSERT_EQ(0, ll_unwilling(&self->env, &self->h, self->path, LL_SIG));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 1));
 	ASSERT_EQ(0, start_truncate(&self->b, self->path, &self->start));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_SIGWAIT, .a = LL_SOON));
@@ -360,7 +352,7 @@ TEST_F(revoke, holder_that_lets_go_keeps_what_another_one_loses)
 	struct ll_cmd let_go = { .op = H_LET_GO, .a = LL_SOON };
 	struct ll_rsp rsp;
 
-	ASSERT_EQ(0, unwilling(&self->env, &self->h, self->path, LL_SIG));
+	ASSERT_EQ(0, ll_unwilling(&self->env, &self->h, self->path, LL_SIG));
 	ASSERT_EQ(0, ll_holder_pin(&self->other, self->path, true, LL_SIG));
 	ASSERT_EQ(0, ll_holder_send(&self->other, &let_go));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 2));
@@ -396,7 +388,7 @@ TEST_F(revoke, another_one_has_its_time_while_one_that_is_gone_has_none)
 /* Who lets go of the pin that is in the way is not revoked for one that is not. */
 TEST_F(revoke, pin_outside_the_range_does_not_cost_the_one_who_lets_go)
 {
-	ASSERT_EQ(0, unwilling(&self->env, &self->h, self->path, LL_SIG));
+	ASSERT_EQ(0, ll_unwilling(&self->env, &self->h, self->path, LL_SIG));
 	ASSERT_EQ(0, ll_holder_reg(&self->h, 0, 1, LL_FAR, LL_PIN_LEN));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 2));
 	ASSERT_EQ(0, ll_breaker_start(&self->b, OP_PUNCH, self->path, 0, LL_PAGE));
