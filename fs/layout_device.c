@@ -123,6 +123,14 @@ static void layout_device_watch(struct layout_device_break *ldb)
 	ldb->ldb_watching = true;
 }
 
+/* Jiffies until a CLOCK_MONOTONIC nanosecond, which may be over. */
+static unsigned long layout_jiffies_until(u64 time)
+{
+	u64 now = ktime_get_ns();
+
+	return time > now ? nsecs_to_jiffies(time - now) + 1 : 0;
+}
+
 static void layout_device_work(struct work_struct *work)
 {
 	struct layout_device_break *ldb =
@@ -148,7 +156,7 @@ static void layout_device_work(struct work_struct *work)
 	else if (next != KTIME_MAX)
 		/* Unless it has been queued meanwhile, to run at once. */
 		queue_delayed_work(system_wq, &ldb->ldb_work,
-				   nsecs_to_jiffies(next - ktime_get_ns()) + 1);
+				   layout_jiffies_until(next));
 }
 
 /* Must a break of the device begin here, or is there none to break? */
