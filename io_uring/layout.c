@@ -280,24 +280,30 @@ static struct layout_owner *io_layout_owner(struct io_layout_ring *ring)
 
 /**
  * io_layout_enter - pin on behalf of a ring from here on
- * @ctx: the ring
- *
- * Without memory it is on nobody's behalf, and no leased file can be pinned.
+ * @ctx:    the ring
+ * @outerp: receives what to pass to layout_owner_exit()
  *
  * Context: Process context, uring_lock is held.  May sleep.
- * Return: What to pass to layout_owner_exit().
+ * Return: 0, or -ENOMEM with nothing to exit.
  */
-struct layout_owner *io_layout_enter(struct io_ring_ctx *ctx)
+int io_layout_enter(struct io_ring_ctx *ctx, struct layout_owner **outerp)
 {
 	struct io_layout_ring *ring = ctx->layout;
+	struct layout_owner *owner;
 
 	lockdep_assert_held(&ctx->uring_lock);
 	if (!ring) {
 		ring = io_layout_ring_alloc(ctx);
+		if (!ring)
+			return -ENOMEM;
 		/* Pairs with smp_load_acquire() in io_layout_show_fdinfo(). */
 		smp_store_release(&ctx->layout, ring);
 	}
-	return layout_owner_enter(ring ? io_layout_owner(ring) : NULL);
+	owner = io_layout_owner(ring);
+	if (!owner)
+		return -ENOMEM;
+	*outerp = layout_owner_enter(owner);
+	return 0;
 }
 
 /**

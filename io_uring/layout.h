@@ -22,7 +22,7 @@ struct io_layout_use {
 };
 
 #ifdef CONFIG_LAYOUT_LEASE
-struct layout_owner *io_layout_enter(struct io_ring_ctx *ctx);
+int io_layout_enter(struct io_ring_ctx *ctx, struct layout_owner **outerp);
 int io_layout_buf_attach(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu,
 			 struct layout_pins *pins);
 void io_layout_buf_close(struct io_layout_buf *buf);
@@ -52,9 +52,11 @@ static inline void io_layout_end(struct io_kiocb *req)
 		__io_layout_end(req);
 }
 #else
-static inline struct layout_owner *io_layout_enter(struct io_ring_ctx *ctx)
+static inline int io_layout_enter(struct io_ring_ctx *ctx,
+				  struct layout_owner **outerp)
 {
-	return NULL;
+	*outerp = NULL;
+	return 0;
 }
 
 static inline int io_layout_buf_attach(struct io_ring_ctx *ctx,
