@@ -23,16 +23,10 @@ esac
 lock
 
 mkdir -p "$out"
-export CCACHE_DIR=${CCACHE_DIR:-$cache/ccache} CCACHE_BASEDIR=$basedir
-export CCACHE_NOHASHDIR=1
-export KBUILD_BUILD_USER=layout-lease KBUILD_BUILD_HOST=layout-lease
-export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
-unset ARCH CROSS_COMPILE
+kernel_env "$basedir"
 
 kmake() {
-	# The variables of our own command line mean nothing to the kernel's make.
-	env -u KERNEL -u RUN -u SHARE -u CMDLINE -u VARIANT -u TIMEOUT -u MEM -u SMP \
-		make -C "$src" O="$out" CC="ccache gcc" HOSTCC="ccache gcc" LOCALVERSION= "$@"
+	make -C "$src" O="$out" CC="ccache gcc" HOSTCC="ccache gcc" LOCALVERSION= "$@"
 }
 
 # The fragment: what the guest needs, and what the selftests ask for.

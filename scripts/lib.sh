@@ -42,6 +42,16 @@ lock() {
 	flock 8
 }
 
+# kernel_env DIR: the environment of a kernel build below DIR.  The variables of
+# our own command line mean nothing to the kernel's make.
+kernel_env() {
+	export CCACHE_DIR=${CCACHE_DIR:-$cache/ccache} CCACHE_BASEDIR=$1
+	export CCACHE_NOHASHDIR=1
+	export KBUILD_BUILD_USER=layout-lease KBUILD_BUILD_HOST=layout-lease
+	export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
+	unset ARCH CROSS_COMPILE KERNEL RUN SHARE CMDLINE VARIANT TIMEOUT MEM SMP
+}
+
 # need_space DIR GIB WHAT
 need_space() {
 	local free

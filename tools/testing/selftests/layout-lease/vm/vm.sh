@@ -92,13 +92,7 @@ ROWS=$rows
 COLUMNS=$columns
 ENV
 
-# The device nodes of KVM exist on machines that cannot use it.
-if grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
-	accel=(-accel kvm -cpu host)
-else
-	accel=(-accel "tcg,thread=multi" -cpu "max,la57=off")
-fi
-
+mapfile -t accel < <("$here/accel.sh")
 qemu=(qemu-system-x86_64 -M "q35,nvdimm=on" "${accel[@]}"
 	-nodefaults -no-user-config -display none -no-reboot -pidfile "$dir/pid"
 	-smp "$smp" -m "${mib}M,slots=4,maxmem=$((mib + 4096))M"
