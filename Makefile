@@ -4,14 +4,14 @@
 # The work is done by scripts/, one small script per topic.
 
 VARIANT ?= patched
-export VARIANT KERNEL RUN SHARE MEM SMP CMDLINE TIMEOUT FORCE LOG DURATION SEED
+export VARIANT KERNEL RUN SHARE MEM SMP COUNTED CMDLINE TIMEOUT FORCE LOG DURATION SEED
 
 S := scripts
 T := tools/testing/selftests/layout-lease
 
 .PHONY: help deps base tree refresh series kernel rootfs vm vm2 shell check demo \
-	both clients stress check-debug check-mutants checkpatch sparse docs man shellcheck \
-	clean
+	both bench clients stress check-debug check-mutants checkpatch sparse docs man \
+	shellcheck clean
 
 help:
 	@$(S)/help.sh
@@ -68,6 +68,9 @@ demo: both
 
 clients: both
 	@$(S)/clients.sh all
+
+bench: both
+	@$(S)/bench.sh
 
 check-mutants: both
 	@$(S)/mutants/run.sh

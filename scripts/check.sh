@@ -10,9 +10,9 @@
 # check.sh debug: the selftests only, on the patched source built with the kernel's
 # own checkers, of which every complaint counts.
 #
-# ONLY=fcntl_test,... runs only these programs, the two machines if it has vm2, and
-# the real programs if it has clients; TEST_LIMIT is the seconds that one program may
-# take.
+# ONLY=fcntl_test,... runs only these programs, the two machines if it has vm2, the
+# real programs if it has clients, the benchmark's rig if it has bench; TEST_LIMIT is
+# the seconds that one program may take.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -47,7 +47,7 @@ build_tests() {
 		make -s --no-print-directory -f - KSFT="$patched/tools/testing/selftests" \
 			OUTPUT="$tests" list-programs)
 	[ -z "${ONLY:-}" ] || programs=$(tr ' ' '\n' <<<"$programs" | grep -xE "${ONLY//,/|}") || :
-	[ -n "$programs" ] || wanted vm2 || wanted clients || die "there are no test programs"
+	[ -n "$programs" ] || wanted vm2 || wanted clients || wanted bench || die "there are no test programs"
 	for program in $programs; do
 		[ -x "$tests/$program" ] || die "$program was not built"
 	done
@@ -110,6 +110,7 @@ if [ "$variants" != debug ]; then
 	"$repo/scripts/check-rig.sh" "$results"
 	! wanted vm2 || "$repo/scripts/check-vm2.sh" "$results"
 	! wanted clients || "$repo/scripts/clients.sh" core "$results"
+	! wanted bench || "$repo/scripts/check-bench.sh" "$results"
 fi
 for variant in $variants; do
 	if [ "$variant" = base ] && [ ! -f "$repo/$selftests/base.expect" ]; then

@@ -8,7 +8,7 @@ set -euo pipefail
 
 packages="git make gcc libc6-dev flex bison bc perl python3 rsync cpio xz-utils zstd
 	libelf-dev libssl-dev ccache kmod sparse shellcheck python3-ply python3-git
-	python3-sphinx python3-yaml man-db groff mandoc
+	python3-sphinx python3-yaml man-db groff mandoc gnuplot-nox
 	qemu-system-x86 mmdebstrap e2fsprogs util-linux procps file
 	libibverbs-dev librdmacm-dev liburing-dev libcap-dev linux-libc-dev"
 [ -n "${KERNEL:-}" ] || packages+=" linux-source-6.12"

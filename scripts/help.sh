@@ -7,8 +7,11 @@ Layout leases: RDMA on files of a DAX file system, and truncate still wins.
 
   make demo           watch it work, on a kernel without and with the series
   make check          all tests; the last line is the count
+  make bench          what it costs, without and with the series: a table and plots,
+                      in build/bench (ONLY="register break": some of it)
   make vm RUN=FILE    run a script in a guest with persistent memory and RDMA
-                      (SHARE=DIR, seen at /host; MEM=2G SMP=2 TIMEOUT=600 CMDLINE=)
+                      (SHARE=DIR, seen at /host; MEM=2G SMP=2 TIMEOUT=600 CMDLINE=;
+                      COUNTED=1: one processor, whose clock counts instructions)
   make vm2 RUN=FILE   run it in two such guests on one wire, as server and client;
                       for a start: RUN=demo/two-machines.sh
   make shell          one guest, interactively

@@ -9,7 +9,7 @@ set -euo pipefail
 
 variant=${VARIANT:-patched}
 rig=vm.sh
-options='[SHARE=dir] [MEM=2G] [SMP=2] [CMDLINE=...] [TIMEOUT=600] [VARIANT=base]'
+options='[SHARE=dir] [MEM=2G] [SMP=2] [COUNTED=1] [CMDLINE=...] [TIMEOUT=600] [VARIANT=base]'
 case ${1:-} in
 run) [ -n "${RUN:-}" ] || die "which script? make vm RUN=script.sh $options" ;;
 pair)
@@ -39,6 +39,7 @@ if [ "$1" = pair ] && [ -z "${SHARE:-}" ]; then
 	helpers "$SHARE"
 fi
 args+=(--log "${LOG:-$build/$variant/console.log}" --mem "${MEM:-2G}" --smp "${SMP:-2}")
+[ "${COUNTED:-0}" = 0 ] || args+=(--counted)
 [ -z "${SHARE:-}" ] || args+=(--share "$SHARE")
 [ -z "${CMDLINE:-}" ] || args+=(--cmdline "$CMDLINE")
 

@@ -16,6 +16,7 @@ usage: vm.sh --kernel BZIMAGE (--run SCRIPT | --shell) [options]
   --bin FILE       a command for the guest's PATH (once)
   --mem SIZE       guest memory besides the NVDIMMs (default 2G)
   --smp N          processors (default 2)
+  --counted        emulate one processor whose clock counts instructions: 1 ns each
   --cmdline WORDS  more kernel parameters
   --timeout SEC    kill the guest after so long (default 600)
   --log FILE       keep the console log there (default: kept only after a failure)
@@ -27,10 +28,11 @@ USAGE
 die() { echo "vm: $*" >&2; exit 125; }
 
 kernel='' run='' share='' bin='' mem=2G smp=2 cmdline='' timeout=600 log='' mode=run
-role='' pair=''
+role='' pair='' counted=0
 while [ $# -gt 0 ]; do
 	case $1 in
 	--shell) mode=shell; shift; continue ;;
+	--counted) counted=1; shift; continue ;;
 	--help|-h) usage; exit 0 ;;
 	--kernel|--run|--share|--bin|--mem|--smp|--cmdline|--timeout|--log|--role|--pair)
 		[ $# -ge 2 ] || die "$1 needs a value"
@@ -92,7 +94,13 @@ ROWS=$rows
 COLUMNS=$columns
 ENV
 
-mapfile -t accel < <("$here/accel.sh")
+# Time is what the guest does, not what the host does meanwhile.
+if [ "$counted" = 1 ]; then
+	smp=1
+	accel=(-accel "tcg,thread=single" -icount "shift=0,sleep=off" -cpu "max,la57=off")
+else
+	mapfile -t accel < <("$here/accel.sh")
+fi
 qemu=(qemu-system-x86_64 -M "q35,nvdimm=on" "${accel[@]}"
 	-nodefaults -no-user-config -display none -no-reboot -pidfile "$dir/pid"
 	-smp "$smp" -m "${mib}M,slots=4,maxmem=$((mib + 4096))M"
