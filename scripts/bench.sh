@@ -5,7 +5,8 @@
 # series, in guests whose clock counts instructions, and some of it on the wall
 # clock.  Prints a table; build/bench/ has it as results.tsv, and plots.
 #
-# ONLY="register break" runs only these programs; ROUNDS is how often the traffic
+# ONLY="register break" runs only these programs; PROFILE=1 counts the calls of kernel
+# functions in a registration as well, in build/bench/*.profile; ROUNDS is how often the traffic
 # of the wall-clock part is repeated.  With --quick it is a small run that shows
 # that all of it still works; the table then says nothing of value.
 set -euo pipefail
@@ -33,6 +34,7 @@ guest() {
 	{
 		echo "#!/bin/bash"
 		[ "$quick" = 0 ] || echo "export BENCH_QUICK=1"
+		[ -z "${PROFILE:-}" ] || echo "export BENCH_PROFILE=/host/run-calls.sh"
 		cat
 	} >"$name.sh"
 	rm -f "$name.rows"
@@ -41,6 +43,7 @@ guest() {
 		tail -n 15 "$name.out" >&2
 		die "measuring on the $variant kernel failed (all of it: $name.out)"
 	}
+	[ -z "${PROFILE:-}" ] || grep -a $'^profile\t' "$name.out" >"$name.profile" || :
 	grep -aE $'^(bench|point)\t' "$name.out" >"$name.rows" ||
 		die "nothing was measured on the $variant kernel (see $name.out)"
 }

@@ -37,7 +37,7 @@ met() {
 }
 
 both_ways() {
-	met yes same 1000 1004 && met no same 1000 1006 && met no same 1000 EIO &&
+	met yes same 1000 1004 && met yes same 1000 900 && met no same 1000 1006 && met no same 1000 EIO &&
 		met yes "plus 15" 1000 1015 && met no "plus 15" 1000 1016 &&
 		met yes "upto 1" EIO 1 && met no "upto 1" EIO 2 &&
 		met yes "most 1.5 base:k" 100 150 && met no "most 1.5 base:k" 100 151 &&

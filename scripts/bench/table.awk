@@ -79,8 +79,8 @@ function judge(key,    word, ref, b, o, limit) {
 		return
 	met = "no"
 	if (word[1] == "same") {
-		says = "1.00 of base"
-		if (number(o) && number(b) && sprintf("%.2f", ratio) == "1.00")
+		says = "at most 1.00 of base"
+		if (number(o) && number(b) && sprintf("%.2f", ratio) + 0 <= 1)
 			met = "yes"
 	} else if (word[1] == "plus") {
 		says = "base + " word[2]

@@ -19,6 +19,7 @@
 
 #define BENCH_RUNS	101	/* of an operation, for its median; odd */
 #define BENCH_KEY	64
+#define TRACING		"/sys/kernel/tracing/"
 #define BENCH_SLOTS	16384	/* buffers that a ring takes at most */
 
 /* What is measured, and what it needs before and after each run. */
@@ -53,6 +54,8 @@ int bench_must(long ret, const char *what);
 uint64_t bench_now(void);
 uint64_t bench_median(uint64_t *value, int count);
 uint64_t bench_measure(const struct bench_op *op, void *arg, int runs);
+
+void bench_profile(const struct bench_op *op, void *arg, const char *fmt, ...) __printf(3, 4);
 
 void bench_row(double value, const char *fmt, ...) __printf(2, 3);
 void bench_refused(int error, const char *fmt, ...) __printf(2, 3);

@@ -25,7 +25,7 @@ static int make_dirty(void *arg)
 	size_t i;
 
 	for (i = 0; i < s->dirty; i += LL_PAGE)
-		((volatile char *)s->f.map)[i]++;
+		__atomic_fetch_add(&s->f.map[i], 1, __ATOMIC_RELAXED);
 	return 0;
 }
 

@@ -118,7 +118,7 @@ static void hold(struct bench_file *f, int count, int pages, int out)
 		pause();
 }
 
-static void million(int count)
+static void break_all(int count)
 {
 	int pages = count / 16, out[2], ret, status;
 	struct bench_file f;
@@ -165,6 +165,6 @@ int main(void)
 	ll_rdma_close(&rdma);
 	leases(LEASES / less, false, "memory.lease");
 	leases(LEASES / less, true, "memory.file");
-	million(MILLION / less);
+	break_all(MILLION / less);
 	return 0;
 }

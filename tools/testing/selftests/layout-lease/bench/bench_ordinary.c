@@ -62,7 +62,7 @@ static int do_fault(void *arg)
 {
 	struct ordinary *o = arg;
 
-	*(volatile char *)o->f.map = 'x';
+	__atomic_store_n(o->f.map, 'x', __ATOMIC_RELAXED);
 	return 0;
 }
 

@@ -64,6 +64,9 @@ static void measure(struct registration *g, size_t max, const char *what)
 	}
 	bench_row(cost / pages, "reg.%s", what);
 	bench_row(uncost / pages, "dereg.%s", what);
+	g->len = max;
+	bench_profile(&reg, g, "reg.%s", what);
+	bench_profile(&dereg, g, "dereg.%s", what);
 }
 
 static void anonymous(struct registration *g, size_t max, bool huge)
@@ -89,7 +92,7 @@ static void leased(struct registration *g, size_t max, enum ll_fs fs, bool huge)
 	bench_file_close(&f);
 }
 
-static void device(struct registration *g, size_t max, const char *path)
+static void device_dax(struct registration *g, size_t max, const char *path)
 {
 	int fd = bench_must(ll_open(path, O_RDWR), path);
 
@@ -110,7 +113,7 @@ int main(int argc, char **argv)
 	bench_init();
 	bench_must(ll_rdma_open(&g.r), "opening the RDMA device");
 	if (argc > 1) {
-		device(&g, max, argv[1]);
+		device_dax(&g, max, argv[1]);
 	} else {
 		anonymous(&g, max, false);
 		anonymous(&g, max, true);

@@ -16,7 +16,6 @@
 
 #include "bench.h"
 
-#define TRACING	"/sys/kernel/tracing/"
 #define PINS	8	/* in the range: all but the last must not wake anybody */
 #define WAIT_MS	3000
 

@@ -14,7 +14,8 @@ port=18800
 fail() { echo "run-traffic: $*" >&2; exit 1; }
 
 gid() {
-	ibv_devinfo -v -d "$RDMA_DEV" | sed -n "s/.*GID\[ *\([0-9]*\)\].*:ffff:$RDMA_IP, RoCE v2.*/\1/p"
+	ibv_devinfo -v -d "$RDMA_DEV" |
+		sed -n "s/.*GID\[ *\([0-9]*\)\].*:ffff:$RDMA_IP, RoCE v2.*/\1/p"
 }
 
 # once TEST KIND: what it says, a number
@@ -49,7 +50,8 @@ once() {
 	# bytes, iterations, peak, average; with -D latency: bytes, iterations, average
 	awk -v column="$([ "$test" = ib_write_lat ] && echo 3 || echo 4)" \
 		'$1 ~ /^(65536|64)$/ && NF >= 3 { value = $column }
-		END { if (!value) exit 1; print value }' /tmp/client || fail "$test: $(cat /tmp/client)"
+		END { if (!value) exit 1; print value }' /tmp/client ||
+		fail "$test: $(cat /tmp/client)"
 }
 
 median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
