@@ -526,6 +526,26 @@ int __layout_break_check(struct inode *inode, loff_t start, loff_t end,
 EXPORT_SYMBOL_GPL(__layout_break_check);
 
 /**
+ * __layout_pinned - layout_pinned() for an inode with layout state
+ * @inode: the inode
+ * @first: first page of the range
+ * @last:  last page of the range
+ *
+ * Context: Process context.  Not with the i_pages lock held.
+ * Return: As layout_pinned().
+ */
+bool __layout_pinned(struct inode *inode, pgoff_t first, pgoff_t last)
+{
+	struct layout_context *lc = layout_context(inode);
+	bool pinned;
+
+	spin_lock(&lc->lc_flctx->flc_lock);
+	pinned = layout_pin_next(lc, NULL, first, last);
+	spin_unlock(&lc->lc_flctx->flc_lock);
+	return pinned;
+}
+
+/**
  * __layout_plain_check - layout_truncate_check() where blocks would go
  * @inode: an inode with layout state
  *

@@ -16,6 +16,9 @@
  * - A pin covers whole DAX entries.  Which ones is known only after GUP; until
  *   it is settled a pin covers whole PMDs, which is as large as entries get.
  *   So there is no moment at which a page is taken and its entry not covered.
+ * - An entry under a settled pin is tagged dirty, since a device may write to it
+ *   at any time: dax_match_entries() tags it, and dax_writeback_one() leaves the
+ *   tag while a pin stands.  So there is nothing to do when a pin goes.
  * - No pin is inserted into, and none is settled in, the range of a break.
  * - A pin holds a reference on the leased file, and with it on inode and mount.
  *

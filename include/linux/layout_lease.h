@@ -168,6 +168,7 @@ int layout_break_begin(struct inode *inode, loff_t start, loff_t end,
 void __layout_break_end(struct layout_break *brk);
 int __layout_break_check(struct inode *inode, loff_t start, loff_t end,
 			 unsigned int reason);
+bool __layout_pinned(struct inode *inode, pgoff_t first, pgoff_t last);
 int __layout_plain_check(struct inode *inode);
 bool __layout_truncate_breaks(struct inode *inode, loff_t size);
 bool __layout_fallocate_breaks(struct inode *inode, int mode, loff_t offset,
@@ -213,6 +214,22 @@ static inline int layout_break_check(struct inode *inode, loff_t start,
 {
 	return layout_context(inode) ?
 		__layout_break_check(inode, start, end, reason) : 0;
+}
+
+/**
+ * layout_pinned - does a pin stand in a range?
+ * @inode: inode of the file
+ * @first: first page of the range
+ * @last:  last page of the range
+ *
+ * Context: Process context.  Not with the i_pages lock held.
+ * Return: true if one does.  One of a registration in flight may be wider than
+ *         it is going to be.
+ */
+static inline bool layout_pinned(struct inode *inode, pgoff_t first,
+				 pgoff_t last)
+{
+	return layout_context(inode) && __layout_pinned(inode, first, last);
 }
 
 /**
@@ -444,6 +461,12 @@ static inline int layout_break_check(struct inode *inode, loff_t start,
 				     loff_t end, unsigned int reason)
 {
 	return 0;
+}
+
+static inline bool layout_pinned(struct inode *inode, pgoff_t first,
+				 pgoff_t last)
+{
+	return false;
 }
 
 static inline bool layout_truncate_breaks(struct inode *inode, loff_t size,
