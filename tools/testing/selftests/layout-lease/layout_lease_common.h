@@ -38,6 +38,7 @@
 #define LL_KIB		1024L
 #define LL_MIB		(1024L * 1024)
 #define LL_PAGE		4096L
+#define LL_PMD_LEN	(2 * LL_MIB)	/* the largest DAX entry */
 
 #define LL_PATH		160
 #define LL_FILE_SIZE	(8 * LL_MIB)	/* what ll_file() makes by default */
@@ -85,6 +86,7 @@ void ll_name(struct ll_env *env, const char *name, char *path);
 int ll_file(struct ll_env *env, const char *name, size_t size, char *path);
 int ll_sparse(struct ll_env *env, const char *name, size_t size, char *path);
 int ll_open(const char *path, int flags);
+int ll_huge_file(struct ll_env *env, char *path);
 int64_t ll_size(const char *path);
 int64_t ll_blocks(const char *path);
 int64_t ll_free_blocks(const char *root);

@@ -18,8 +18,6 @@
 
 #include "layout_lease_common.h"
 
-#define PMD_SIZE (2 * LL_MIB)
-
 void ll_name(struct ll_env *env, const char *name, char *path)
 {
 	snprintf(path, LL_PATH, "%s/%s", env->dir, name);
@@ -269,6 +267,45 @@ int64_t ll_reallocate(const char *path, size_t size, int64_t block, size_t len)
 }
 
 /*
+ * A file whose first 2 MiB lie together on a 2 MiB boundary of the device, so
+ * that DAX can map them with one entry. Where the allocator begins elsewhere,
+ * what is missing to the boundary goes to a file of its own.
+ */
+int ll_huge_file(struct ll_env *env, char *path)
+{
+	char pad[LL_PATH], name[16];
+	int fd, i, ret;
+	int64_t at;
+
+	for (i = 0; i < 16; i++) {
+		ret = ll_sparse(env, "huge", 0, path);
+		if (ret)
+			return ret;
+		fd = ll_open(path, O_RDWR);
+		ret = ll_ret(fallocate(fd, 0, 0, LL_FILE_SIZE));
+		close(fd);
+		at = ll_physical(path, 0);
+		if (ret || at < 0)
+			return ret ?: (int)at;
+		if (at % LL_PMD_LEN == 0 &&
+		    ll_physical(path, LL_PMD_LEN - LL_PAGE) == at + LL_PMD_LEN - LL_PAGE)
+			return ll_write_fill(path, 0, LL_FILE_SIZE, 'f');
+		unlink(path);
+		snprintf(name, sizeof(name), "pad%d", i);
+		ret = ll_sparse(env, name, 0, pad);
+		if (ret)
+			return ret;
+		fd = ll_open(pad, O_RDWR);
+		ret = ll_ret(fallocate(fd, 0, 0, LL_PMD_LEN - at % LL_PMD_LEN));
+		close(fd);
+		if (ret)
+			return ret;
+	}
+	ll_log("no aligned blocks on %s", env->root);
+	return -ENOSPC;
+}
+
+/*
  * Maps at an address that lets DAX use 2 MiB entries, or at one that does not:
  * shifted by so many pages. NULL on failure.
  */
@@ -276,12 +313,12 @@ void *ll_map_fd(int fd, size_t len, int prot, int flags, int shift)
 {
 	char *hole, *want, *map;
 
-	hole = mmap(NULL, len + PMD_SIZE, PROT_NONE,
+	hole = mmap(NULL, len + LL_PMD_LEN, PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (hole == MAP_FAILED)
 		return NULL;
-	want = (char *)(((uintptr_t)hole + PMD_SIZE - 1) & ~(PMD_SIZE - 1));
-	munmap(hole, len + PMD_SIZE);
+	want = (char *)(((uintptr_t)hole + LL_PMD_LEN - 1) & ~(LL_PMD_LEN - 1));
+	munmap(hole, len + LL_PMD_LEN);
 	want += shift * LL_PAGE;
 	map = mmap(want, len, prot, flags | MAP_FIXED_NOREPLACE, fd, 0);
 	return map == MAP_FAILED ? NULL : map;

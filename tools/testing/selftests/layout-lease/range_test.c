@@ -12,8 +12,6 @@
 #include "../kselftest_harness.h"
 #include "layout_lease_common.h"
 
-#define PMD_LEN (2 * LL_MIB)
-
 FIXTURE(away)
 {
 	struct ll_env env;
@@ -138,45 +136,6 @@ FIXTURE_VARIANT_ADD(entry, xfs) {
 	.fs = LL_XFS,
 };
 
-/*
- * A file whose first 2 MiB lie together on a 2 MiB boundary of the device, so
- * that DAX can map them with one entry. Where the allocator begins elsewhere,
- * what is missing to the boundary goes to a file of its own.
- */
-static int huge_file(struct ll_env *env, char *path)
-{
-	char pad[LL_PATH], name[16];
-	int fd, i, ret;
-	int64_t at;
-
-	for (i = 0; i < 16; i++) {
-		ret = ll_sparse(env, "huge", 0, path);
-		if (ret)
-			return ret;
-		fd = ll_open(path, O_RDWR);
-		ret = ll_ret(fallocate(fd, 0, 0, LL_FILE_SIZE));
-		close(fd);
-		at = ll_physical(path, 0);
-		if (ret || at < 0)
-			return ret ?: (int)at;
-		if (at % PMD_LEN == 0 &&
-		    ll_physical(path, PMD_LEN - LL_PAGE) == at + PMD_LEN - LL_PAGE)
-			return ll_write_fill(path, 0, LL_FILE_SIZE, 'f');
-		unlink(path);
-		snprintf(name, sizeof(name), "pad%d", i);
-		ret = ll_sparse(env, name, 0, pad);
-		if (ret)
-			return ret;
-		fd = ll_open(pad, O_RDWR);
-		ret = ll_ret(fallocate(fd, 0, 0, PMD_LEN - at % PMD_LEN));
-		close(fd);
-		if (ret)
-			return ret;
-	}
-	ll_log("no aligned blocks on %s", env->root);
-	return -ENOSPC;
-}
-
 static int pin_one_page(struct ll_holder *h, const char *path, int shift,
 			int tell)
 {
@@ -192,7 +151,7 @@ FIXTURE_SETUP(entry)
 {
 	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, "deny"));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 25));
-	ASSERT_EQ(0, huge_file(&self->env, self->path));
+	ASSERT_EQ(0, ll_huge_file(&self->env, self->path));
 }
 
 FIXTURE_TEARDOWN(entry)
@@ -206,10 +165,10 @@ TEST_F(entry, neighbour_in_a_huge_entry_is_pinned)
 	ASSERT_EQ(0, pin_one_page(&self->h, self->path, 0, SIGKILL));
 	EXPECT_EQ(-ETXTBSY, ll_break(OP_PUNCH, self->path, LL_MIB, LL_PAGE));
 	EXPECT_EQ(-ETXTBSY, ll_break(OP_TRUNCATE, self->path,
-				     PMD_LEN - LL_PAGE, 0));
-	EXPECT_EQ(0, ll_break(OP_PUNCH, self->path, PMD_LEN, LL_PAGE));
-	EXPECT_EQ(0, ll_break(OP_TRUNCATE, self->path, PMD_LEN, 0));
-	EXPECT_EQ(1, ll_filled(self->path, 0, PMD_LEN, 'f'));
+				     LL_PMD_LEN - LL_PAGE, 0));
+	EXPECT_EQ(0, ll_break(OP_PUNCH, self->path, LL_PMD_LEN, LL_PAGE));
+	EXPECT_EQ(0, ll_break(OP_TRUNCATE, self->path, LL_PMD_LEN, 0));
+	EXPECT_EQ(1, ll_filled(self->path, 0, LL_PMD_LEN, 'f'));
 	EXPECT_TRUE(ll_holder_alive(&self->h));
 }
 
@@ -221,7 +180,7 @@ TEST_F(entry, what_lies_before_a_page_in_a_huge_entry_is_pinned)
 	EXPECT_EQ(-ETXTBSY, ll_break(OP_PUNCH, self->path, 0, LL_PAGE));
 	EXPECT_EQ(-ETXTBSY, ll_break(OP_PUNCH, self->path, LL_MIB + LL_PAGE,
 				     LL_PAGE));
-	EXPECT_EQ(1, ll_filled(self->path, 0, PMD_LEN, 'f'));
+	EXPECT_EQ(1, ll_filled(self->path, 0, LL_PMD_LEN, 'f'));
 	EXPECT_TRUE(ll_holder_alive(&self->h));
 }
 
