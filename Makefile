@@ -10,8 +10,8 @@ S := scripts
 T := tools/testing/selftests/layout-lease
 
 .PHONY: help deps base tree refresh series kernel rootfs vm vm2 shell check demo \
-	both bench clients stress check-debug check-mutants checkpatch sparse docs man \
-	shellcheck clean
+	both bench clients stress powerloss check-debug check-mutants checkpatch sparse \
+	docs man shellcheck clean
 
 help:
 	@$(S)/help.sh
@@ -71,6 +71,9 @@ clients: both
 
 bench: both
 	@$(S)/bench.sh
+
+powerloss: both
+	@$(S)/powerloss.sh
 
 check-mutants: both
 	@$(S)/mutants/run.sh

@@ -27,6 +27,8 @@ Layout leases: RDMA on files of a DAX file system, and truncate still wins.
   make check-debug    the selftests on a kernel that checks itself (KASAN, lockdep, ...)
   make stress         everything at once, DURATION=600 seconds, from SEED=
   make clients        real programs: the same results on both kernels?
+  make powerloss      cut the power of a guest at random moments, and look at what
+                      is left (ROUNDS=50 SEED=number)
   make check-mutants  do the tests notice when a safety rule is broken?
   make deps           install the Debian packages that all this needs
   make clean          remove build/ (the caches in ~/.cache/layout-lease stay)

@@ -80,9 +80,10 @@ port() {
 pmem() {
 	local n
 	for n in 0 1; do
-		try ndctl create-namespace -f -e "namespace$n.0" -m fsdax -M mem
+		[ "$KEPT" = 1 ] || try ndctl create-namespace -f -e "namespace$n.0" -m fsdax -M mem
 		[ -b "/dev/pmem$n" ] || fail "/dev/pmem$n did not appear"
 	done
+	[ "$KEPT" = 0 ] || return 0
 	# Stripes of 2 MiB, so that files can have huge DAX entries.
 	try mkfs.xfs -q -f -m reflink=1 -d su=2m,sw=1 /dev/pmem0
 	try mkfs.ext4 -q -F -b 4096 -E stride=512,stripe_width=512 /dev/pmem1

@@ -22,19 +22,23 @@ usage: vm.sh --kernel BZIMAGE (--run SCRIPT | --shell) [options]
   --log FILE       keep the console log there (default: kept only after a failure)
   --role ROLE      server or client: one of the two guests of pair.sh
   --pair DIR       where these meet: the link between them, and their notes
+  --nvdimm FILE    what the NVDIMMs have is in FILE.0 and FILE.1, and outlives the
+                   guest, whatever its end; if they exist, what they have is mounted
+  --pidfile FILE   QEMU's process id goes there
 USAGE
 }
 
 die() { echo "vm: $*" >&2; exit 125; }
 
 kernel='' run='' share='' bin='' mem=2G smp=2 cmdline='' timeout=600 log='' mode=run
-role='' pair='' counted=0
+role='' pair='' counted=0 nvdimm='' pidfile=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--shell) mode=shell; shift; continue ;;
 	--counted) counted=1; shift; continue ;;
 	--help|-h) usage; exit 0 ;;
-	--kernel|--run|--share|--bin|--mem|--smp|--cmdline|--timeout|--log|--role|--pair)
+	--kernel|--run|--share|--bin|--mem|--smp|--cmdline|--timeout|--log|--role|--pair|\
+	--nvdimm|--pidfile)
 		[ $# -ge 2 ] || die "$1 needs a value"
 		printf -v "${1#--}" %s "$2"
 		shift 2 ;;
@@ -63,12 +67,14 @@ image=$("$here/rootfs.sh")
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/layout-lease-vm.XXXXXX")
 log=${log:-$dir/console.log}
+pidfile=${pidfile:-$dir/pid}
+: >"$pidfile"
 : >"$log" || die "cannot write the console log $log"
 keep=0
 
 # shellcheck disable=SC2317 # called by the trap
 cleanup() {
-	[ ! -s "$dir/pid" ] || kill "$(cat "$dir/pid")" 2>/dev/null || :
+	[ ! -s "$pidfile" ] || kill "$(cat "$pidfile")" 2>/dev/null || :
 	[ "$keep" = 1 ] || rm -rf "$dir"
 }
 trap cleanup EXIT
@@ -82,11 +88,17 @@ if [ -n "$run" ]; then
 	cp "$run" "$dir/rig/script"
 	chmod 755 "$dir/rig/script"
 fi
+kept=0
+if [ -n "$nvdimm" ]; then
+	[ ! -s "$nvdimm.0" ] || kept=1
+	truncate -s 1026M "$nvdimm.0" "$nvdimm.1"
+fi
 rows=24 columns=80
 [ "$mode" = run ] || { [ -t 0 ] && read -r rows columns < <(stty size); } || :
 cat >"$dir/rig/env" <<ENV
 MODE=$mode
 ROLE=$role
+KEPT=$kept
 SHARED=$((${#share} > 0))
 TIMEOUT=$timeout
 TERM=${TERM:-vt100}
@@ -101,12 +113,22 @@ if [ "$counted" = 1 ]; then
 else
 	mapfile -t accel < <("$here/accel.sh")
 fi
+
+# backend N: the memory of NVDIMM N
+backend() {
+	if [ -n "$nvdimm" ]; then
+		echo "memory-backend-file,id=nv$1,size=1026M,mem-path=$nvdimm.$1,share=on,align=2M"
+	else
+		echo "memory-backend-ram,id=nv$1,size=1026M"
+	fi
+}
+
 qemu=(qemu-system-x86_64 -M "q35,nvdimm=on" "${accel[@]}"
-	-nodefaults -no-user-config -display none -no-reboot -pidfile "$dir/pid"
+	-nodefaults -no-user-config -display none -no-reboot -pidfile "$pidfile"
 	-smp "$smp" -m "${mib}M,slots=4,maxmem=$((mib + 4096))M"
-	-object "memory-backend-ram,id=nv0,size=1026M"
+	-object "$(backend 0)"
 	-device "nvdimm,id=nvdimm0,memdev=nv0,label-size=256K"
-	-object "memory-backend-ram,id=nv1,size=1026M"
+	-object "$(backend 1)"
 	-device "nvdimm,id=nvdimm1,memdev=nv1,label-size=256K"
 	-object "memory-backend-ram,id=nv2,size=1026M"
 	-device "nvdimm,id=nvdimm2,memdev=nv2,label-size=256K"
