@@ -255,3 +255,17 @@ int ll_shell(const char *fmt, ...)
 		return -errno;
 	return WIFEXITED(ret) ? WEXITSTATUS(ret) : -EINTR;
 }
+
+/* Mounts an overlay of the directories lower and upper, which may be there. */
+int ll_overlay(struct ll_env *env, const char *mnt)
+{
+	char options[512];
+
+	if (ll_shell("mkdir -p %s/lower %s/upper %s/work", env->dir, env->dir,
+		     env->dir))
+		return -EIO;
+	snprintf(options, sizeof(options),
+		 "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work",
+		 env->dir, env->dir, env->dir);
+	return ll_ret(mount("overlay", mnt, "overlay", 0, options));
+}

@@ -80,6 +80,7 @@ int ll_setup(struct ll_env *env, enum ll_fs fs, const char *policy);
 void ll_teardown(struct ll_env *env);
 int ll_wait_exit(pid_t pid, int timeout_ms, int *status);
 int ll_shell(const char *fmt, ...) __printf(1, 2);
+int ll_overlay(struct ll_env *env, const char *mnt);
 
 /* files: layout_lease_file.c */
 void ll_name(struct ll_env *env, const char *name, char *path);

@@ -89,26 +89,11 @@ TEST_F(mounts, tmpfs_is_EOPNOTSUPP)
 	EXPECT_EQ(-EOPNOTSUPP, plain);
 }
 
-static int mount_overlay(struct ll_env *env, const char *mnt)
-{
-	char options[512];
-	int ret;
-
-	ret = ll_shell("mkdir %s/lower %s/upper %s/work", env->dir, env->dir,
-		       env->dir);
-	if (ret)
-		return -EIO;
-	snprintf(options, sizeof(options),
-		 "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work",
-		 env->dir, env->dir, env->dir);
-	return ll_ret(mount("overlay", mnt, "overlay", 0, options));
-}
-
 TEST_F(mounts, overlayfs_is_EOPNOTSUPP)
 {
 	int plain = 0;
 
-	ASSERT_EQ(0, mount_overlay(&self->env, self->mnt));
+	ASSERT_EQ(0, ll_overlay(&self->env, self->mnt));
 	EXPECT_EQ(-EOPNOTSUPP, leases(self->path, &plain));
 	EXPECT_EQ(-EOPNOTSUPP, plain);
 }
@@ -118,7 +103,7 @@ TEST_F(mounts, truncate_through_overlayfs_of_a_pinned_file_is_ETXTBSY)
 	char upper[LL_PATH];
 	struct ll_holder h;
 
-	ASSERT_EQ(0, mount_overlay(&self->env, self->mnt));
+	ASSERT_EQ(0, ll_overlay(&self->env, self->mnt));
 	ASSERT_EQ(0, ll_file(&self->env, "upper/f", LL_FILE_SIZE, upper));
 	ASSERT_EQ(0, ll_holder_pin(&h, upper, true, SIGKILL));
 	EXPECT_EQ(-ETXTBSY, ll_ret(truncate(self->path, 0)));
