@@ -11,7 +11,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 core="pyverbs fio"
-all="$core lease rdma stress kselftest"
+all="$core lease rdma stress"
 case ${1:-} in
 core) suites=$core guests="base:plain patched:plain" ;;
 all) suites=${ONLY:-$all} guests="base:plain patched:plain patched:held" ;;
@@ -31,23 +31,10 @@ build_programs() {
 		cp "$clients"/* "$out/tools/layout-lease" "$out/tools/aware_app" "$out/share/"
 }
 
-# The kernels' own tests, of either tree.
-build_kselftests() {
-	local variant dir from
-	for variant in base patched; do
-		dir=$out/share/$variant
-		from=$build/$variant/linux/tools/testing/selftests
-		mkdir -p "$dir" &&
-			make -s -C "$from/mm" OUTPUT="$dir" "$dir/gup_longterm" "$dir/gup_test" \
-				"$dir/cow" &&
-			make -s -C "$from/filelock" OUTPUT="$dir" "$dir/ofdlocks" || return
-	done
-}
-
 # guest VARIANT MODE
 guest() {
 	local name=$1-$2 script=$out/$1-$2.sh
-	printf '#!/bin/sh\nVARIANT=%s exec /host/run.sh %s %s\n' "$1" "$2" "$suites" >"$script"
+	printf '#!/bin/sh\nexec /host/run.sh %s %s\n' "$2" "$suites" >"$script"
 	"$repo/$selftests/vm/vm.sh" --kernel "$build/$1/out/arch/x86/boot/bzImage" --run "$script" \
 		--share "$out/share" --timeout 3600 --log "$out/$name.console" \
 		>"$out/$name" 2>"$out/$name.err" || echo "status $?" >>"$out/$name.err"
@@ -70,7 +57,7 @@ healthy() {
 for suite in $suites; do
 	[ -f "$clients/$suite.sh" ] || die "there is no suite $suite"
 done
-if ! { build_programs && { [[ $suites != *kselftest* ]] || build_kselftests; } } >"$out/build.log" 2>&1; then
+if ! build_programs >"$out/build.log" 2>&1; then
 	cat "$out/build.log" >&2
 	die "building the programs failed (above)"
 fi
