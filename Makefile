@@ -10,8 +10,8 @@ S := scripts
 T := tools/testing/selftests/layout-lease
 
 .PHONY: help deps base tree refresh series kernel rootfs vm vm2 shell check demo \
-	both bench clients stress powerloss check-debug check-mutants checkpatch sparse \
-	docs man shellcheck clean
+	both bench kunit clients stress powerloss check-debug check-mutants checkpatch \
+	sparse docs man shellcheck clean
 
 help:
 	@$(S)/help.sh
@@ -62,6 +62,9 @@ stress: kernel rootfs
 check-debug: tree rootfs
 	@$(S)/kernel.sh debug
 	@$(S)/check.sh debug
+
+kunit: tree
+	@$(S)/kunit.sh
 
 demo: both
 	@demo/demo.sh

@@ -138,7 +138,7 @@ void layout_break_dispose(struct list_head *dispose)
 static void layout_break_reap_locked(struct layout_context *lc,
 				     struct list_head *dispose)
 {
-	u64 now = ktime_get_ns();
+	u64 now = layout_now_ns();
 	struct layout_break *brk, *next;
 
 	layout_context_assert_held(lc);
@@ -165,7 +165,7 @@ bool layout_break_pending_locked(struct layout_context *lc, pgoff_t first,
 	layout_context_assert_held(lc);
 	if (list_empty(&lc->lc_breaks))
 		return false;
-	now = ktime_get_ns();
+	now = layout_now_ns();
 	list_for_each_entry(brk, &lc->lc_breaks, lb_list)
 		if (layout_break_overlaps(brk, first, last) &&
 		    !layout_break_expired(brk, now))
@@ -230,7 +230,7 @@ struct layout_break *layout_break_told_locked(struct layout_lease *lease,
 {
 	struct layout_context *lc = lease->ll_context;
 	struct layout_break *brk;
-	u64 now = ktime_get_ns();
+	u64 now = layout_now_ns();
 
 	layout_context_assert_held(lc);
 	list_for_each_entry(brk, &lc->lc_breaks, lb_list) {
@@ -319,7 +319,7 @@ static void layout_break_abandon(struct layout_break *brk, int error)
 	spin_lock(&lc->lc_flctx->flc_lock);
 	brk->lb_expires = brk->lb_deadline ?
 		brk->lb_deadline + LAYOUT_ABANDONED_AFTER_DEADLINE_NS :
-		ktime_get_ns() + LAYOUT_ABANDONED_NO_DEADLINE_NS;
+		layout_now_ns() + LAYOUT_ABANDONED_NO_DEADLINE_NS;
 	list_for_each_entry(other, &lc->lc_breaks, lb_list) {
 		if (!other->lb_expires)
 			continue;
@@ -404,6 +404,29 @@ static int layout_break_list(struct layout_context *lc, loff_t start,
 	return 0;
 }
 
+/* layout_break_begin() for an inode with layout state. */
+static int __layout_break_begin(struct layout_context *lc, loff_t start,
+				loff_t end, unsigned int reason,
+				unsigned int flags, struct layout_break **brkp)
+{
+	struct layout_break *brk;
+	bool blocked;
+	int error;
+
+	error = layout_break_list(lc, start, end, reason, flags, &brk,
+				  &blocked);
+	if (error)
+		return error;
+	if (blocked)
+		error = flags & LAYOUT_BREAK_NONBLOCK ? -EWOULDBLOCK :
+							layout_break_wait(brk);
+	if (error)
+		layout_break_abandon(brk, error);
+	else
+		*brkp = brk;
+	return error;
+}
+
 /**
  * layout_break_begin - open the bracket around a change of a file's layout
  * @inode:  the inode
@@ -433,9 +456,6 @@ int layout_break_begin(struct inode *inode, loff_t start, loff_t end,
 		       struct layout_break **brkp)
 {
 	struct layout_context *lc = layout_context(inode);
-	struct layout_break *brk;
-	bool blocked;
-	int error;
 
 	*brkp = NULL;
 	if (!lc)
@@ -444,18 +464,7 @@ int layout_break_begin(struct inode *inode, loff_t start, loff_t end,
 	if ((current->flags & PF_KTHREAD) || (inode->i_flags & S_KERNEL_FILE))
 		flags |= LAYOUT_BREAK_NOSTART;
 
-	error = layout_break_list(lc, start, end, reason, flags, &brk,
-				  &blocked);
-	if (error)
-		return error;
-	if (blocked)
-		error = flags & LAYOUT_BREAK_NONBLOCK ? -EWOULDBLOCK :
-							layout_break_wait(brk);
-	if (error)
-		layout_break_abandon(brk, error);
-	else
-		*brkp = brk;
-	return error;
+	return __layout_break_begin(lc, start, end, reason, flags, brkp);
 }
 
 /**
@@ -562,3 +571,9 @@ int __layout_plain_check(struct inode *inode)
 	spin_unlock(&lc->lc_flctx->flc_lock);
 	return error;
 }
+
+#ifdef CONFIG_LAYOUT_LEASE_KUNIT_TEST
+#include "tests/layout_range_kunit.c"
+#include "tests/layout_admit_kunit.c"
+#include "tests/layout_break_kunit.c"
+#endif

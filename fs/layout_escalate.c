@@ -25,6 +25,8 @@
  *
  * Vocabulary: see include/linux/layout_lease.h.
  */
+#include <kunit/static_stub.h>
+#include <kunit/visibility.h>
 #include <linux/cred.h>
 #include <linux/hrtimer.h>
 #include <linux/pid.h>
@@ -109,12 +111,14 @@ static const char *layout_breaker_comm(const struct layout_break *brk)
  * the consent and is checked against the credentials that gave it: the checks
  * of kill_pid_info() would look at the breaker's, and drop the signal.
  */
-static int layout_lease_kill_locked(struct layout_break *brk,
-				    struct layout_lease *lease)
+VISIBLE_IF_KUNIT int layout_lease_kill_locked(struct layout_break *brk,
+					      struct layout_lease *lease)
 {
 	struct inode *inode = lease->ll_context->lc_inode;
 	struct task_struct *holder;
 	int error = -ESRCH;
+
+	KUNIT_STATIC_STUB_REDIRECT(layout_lease_kill_locked, brk, lease);
 
 	layout_context_assert_held(lease->ll_context);
 	rcu_read_lock();
@@ -172,6 +176,14 @@ static void layout_lease_revoke_locked(struct layout_break *brk,
 	}
 }
 
+/* A signal as F_SETOWN has directed it, about the descriptor of the lease. */
+VISIBLE_IF_KUNIT void layout_lease_signal(struct layout_lease *lease, int signum)
+{
+	KUNIT_STATIC_STUB_REDIRECT(layout_lease_signal, lease, signum);
+
+	send_siglayout(file_f_owner(lease->ll_file), signum, lease->ll_fd);
+}
+
 /*
  * Tell the holder of a lease that its time runs.  Where the signal is SIGKILL,
  * to which it has agreed, there is nothing to tell: its time is over at once,
@@ -181,8 +193,7 @@ static void layout_lease_notify_locked(struct layout_break *brk,
 				       struct layout_told *told, u64 now)
 {
 	struct layout_lease *lease = told->lt_lease;
-	struct fown_struct *fown = file_f_owner(lease->ll_file);
-	int signum = READ_ONCE(fown->signum);
+	int signum = READ_ONCE(file_f_owner(lease->ll_file)->signum);
 
 	layout_context_assert_held(lease->ll_context);
 	if (lease->ll_exclusive && signum == SIGKILL) {
@@ -198,7 +209,7 @@ static void layout_lease_notify_locked(struct layout_break *brk,
 	trace_break_notify(brk, lease, signum,
 			   layout_left_ms(told->lt_deadline));
 	if (signum)
-		send_siglayout(fown, signum, lease->ll_fd);
+		layout_lease_signal(lease, signum);
 }
 
 static u64 layout_break_time_ns(void)
@@ -307,7 +318,7 @@ void layout_break_tell_locked(struct layout_break *brk,
 	struct layout_context *lc = brk->lb_context;
 	struct layout_pin *pin = NULL;
 	struct layout_lease *lease;
-	u64 now = ktime_get_ns();
+	u64 now = layout_now_ns();
 
 	layout_context_assert_held(lc);
 	while ((pin = layout_pin_next(lc, pin, brk->lb_first, brk->lb_last))) {
@@ -408,7 +419,7 @@ static u64 layout_told_advance_locked(struct layout_break *brk,
 u64 layout_break_escalate_locked(struct layout_break *brk,
 				 struct list_head *dead)
 {
-	u64 now = ktime_get_ns(), next = KTIME_MAX;
+	u64 now = layout_now_ns(), next = KTIME_MAX;
 	unsigned int i;
 
 	layout_context_assert_held(brk->lb_context);
@@ -493,6 +504,14 @@ void layout_break_unwatch_exits(struct layout_break *brk)
 				  &brk->lb_told[i].lt_exit);
 }
 
+VISIBLE_IF_KUNIT void layout_break_sleep(ktime_t until)
+{
+	KUNIT_STATIC_STUB_REDIRECT(layout_break_sleep, until);
+
+	schedule_hrtimeout(until == KTIME_MAX ? NULL : &until,
+			   HRTIMER_MODE_ABS);
+}
+
 /**
  * layout_break_wait - sleep until nothing stands in the way of a break
  * @brk: a listed break
@@ -505,7 +524,7 @@ void layout_break_unwatch_exits(struct layout_break *brk)
 int layout_break_wait(struct layout_break *brk)
 {
 	struct layout_context *lc = brk->lb_context;
-	u64 begun = ktime_get_ns();
+	u64 begun = layout_now_ns();
 	DEFINE_WAIT(wait);
 	LIST_HEAD(dead);
 	ktime_t expires;
@@ -527,12 +546,15 @@ int layout_break_wait(struct layout_break *brk)
 								-ERESTARTSYS;
 			break;
 		}
-		schedule_hrtimeout(expires == KTIME_MAX ? NULL : &expires,
-				   HRTIMER_MODE_ABS);
+		layout_break_sleep(expires);
 	}
 	finish_wait(&lc->lc_wait, &wait);
 	layout_break_unwatch_exits(brk);
-	brk->lb_waited = ktime_get_ns() - begun;
+	brk->lb_waited = layout_now_ns() - begun;
 	layout_leases_dispose(&dead);
 	return error;
 }
+
+#ifdef CONFIG_LAYOUT_LEASE_KUNIT_TEST
+#include "tests/layout_kill_kunit.c"
+#endif

@@ -29,6 +29,7 @@
 
 #include <linux/dax.h>
 #include <linux/interval_tree.h>
+#include <linux/ktime.h>
 #include <linux/layout_lease.h>
 #include <linux/refcount.h>
 #include <linux/uidgid.h>
@@ -400,6 +401,7 @@ void layout_break_free(struct layout_break *brk);
 const char *layout_reason_name(unsigned int reason);
 
 /* fs/layout_report.c */
+u64 layout_now_ns(void);
 s64 layout_left_ms(u64 deadline);
 bool layout_pid_alive(struct pid *tgid);
 
@@ -455,5 +457,13 @@ void layout_break_watch_exits(struct layout_break *brk, wait_queue_func_t wake,
 			      void *private);
 void layout_break_unwatch_exits(struct layout_break *brk);
 int layout_break_wait(struct layout_break *brk);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+/* fs/layout_escalate.c, which a test of the escalation replaces */
+int layout_lease_kill_locked(struct layout_break *brk,
+			     struct layout_lease *lease);
+void layout_lease_signal(struct layout_lease *lease, int signum);
+void layout_break_sleep(ktime_t until);
+#endif
 
 #endif /* _FS_LAYOUT_INTERNAL_H */

@@ -4,6 +4,7 @@
  *
  * Vocabulary: see include/linux/layout_lease.h.
  */
+#include <kunit/static_stub.h>
 #include <linux/cred.h>
 #include <linux/pid.h>
 #include <linux/proc_fs.h>
@@ -129,12 +130,27 @@ bool layout_pid_alive(struct pid *tgid)
 	struct task_struct *leader;
 	bool alive;
 
+	KUNIT_STATIC_STUB_REDIRECT(layout_pid_alive, tgid);
+
 	rcu_read_lock();
 	leader = pid_task(tgid, PIDTYPE_TGID);
 	alive = leader && !(READ_ONCE(leader->exit_state) &&
 			    thread_group_empty(leader));
 	rcu_read_unlock();
 	return alive;
+}
+
+/**
+ * layout_now_ns - the clock by which deadlines run
+ *
+ * Context: Any.
+ * Return: CLOCK_MONOTONIC nanoseconds.
+ */
+u64 layout_now_ns(void)
+{
+	KUNIT_STATIC_STUB_REDIRECT(layout_now_ns);
+
+	return ktime_get_ns();
 }
 
 /**
@@ -146,7 +162,7 @@ bool layout_pid_alive(struct pid *tgid)
  */
 s64 layout_left_ms(u64 deadline)
 {
-	u64 now = ktime_get_ns();
+	u64 now = layout_now_ns();
 
 	if (!deadline)
 		return -1;
@@ -194,7 +210,7 @@ void layout_lease_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "layout_lease:\t%s\nlayout_pins:\t%lu\n",
 		   lease->ll_exclusive ? "exclusive" : "layout",
 		   lease->ll_nr_pins);
-	now = ktime_get_ns();
+	now = layout_now_ns();
 	list_for_each_entry(brk, &lc->lc_breaks, lb_list) {
 		if (layout_break_expired(brk, now))
 			continue;

@@ -181,7 +181,7 @@ static bool layout_record_break_locked(struct layout_record *rec,
 static bool layout_walk_break_locked(struct layout_walk *walk,
 				     struct layout_context *lc)
 {
-	u64 now = ktime_get_ns();
+	u64 now = layout_now_ns();
 	struct layout_break *brk;
 	unsigned int i;
 

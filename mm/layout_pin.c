@@ -625,3 +625,7 @@ void __layout_pins_release(struct layout_pins *pins)
 		layout_pins_defer(first);
 }
 EXPORT_SYMBOL_GPL(__layout_pins_release);
+
+#ifdef CONFIG_LAYOUT_LEASE_KUNIT_TEST
+#include "../fs/tests/layout_pin_kunit.c"
+#endif

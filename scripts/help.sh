@@ -7,6 +7,7 @@ Layout leases: RDMA on files of a DAX file system, and truncate still wins.
 
   make demo           watch it work, on a kernel without and with the series
   make check          all tests; the last line is the count
+  make kunit          the KUnit tests, on a small kernel of their own; likewise
   make bench          what it costs, without and with the series: a table and plots,
                       in build/bench (ONLY="register break": some of it)
   make vm RUN=FILE    run a script in a guest with persistent memory and RDMA

@@ -51,6 +51,16 @@ outcome() {
 	fi
 }
 
+# kunit TREE NAME LOG: pass, fail, or nothing if the tests were not run; NAME is
+# SUITE.TEST, or empty for all
+kunit() {
+	if TREE=$1 OUT=$out/kunit ONLY=$2 "$repo/scripts/kunit.sh" >"$3" 2>&1; then
+		echo pass
+	elif grep -qE '^[0-9]+ passed, [0-9]+ failed$' "$3"; then
+		echo fail
+	fi
+}
+
 # sabotage FILE LINE WITH
 sabotage() {
 	local count
@@ -63,7 +73,7 @@ sabotage() {
 	cat "$out/sabotaged" >"$out/linux/$1"
 }
 
-caught=0 missed=0
+caught=0 missed=0 sound_kunit=''
 verdict() {	# verdict ok|not-ok TEXT
 	if [ "$1" = ok ]; then
 		caught=$((caught + 1))
@@ -74,19 +84,33 @@ verdict() {	# verdict ok|not-ok TEXT
 	fi
 }
 
+is_sound() {
+	if [ "$program" = kunit ]; then
+		[ -n "$sound_kunit" ] || sound_kunit=$(kunit "$patched" '' "$out/logs/sound-kunit")
+		[ "$sound_kunit" = pass ] && grep -qF "[PASSED] ${name#*.}" "$out/logs/sound-kunit"
+	else
+		[ "$(outcome "$program" "$name" "$out/logs/sound")" = pass ]
+	fi
+}
+
 try() {
-	local log program name
+	local log program name result
 	log=$out/logs/$((caught + missed + 1))
 	read -r program name <<<"$test"
-	[ "$(outcome "$program" "$name" "$out/logs/sound")" = pass ] ||
+	is_sound ||
 		{ verdict not-ok "$rule: $name does not pass on the sound kernel ($out/logs/sound)"; return; }
 	kgit -C "$out/linux" reset -q --hard
 	sabotage "$file" "$line" "$with" ||
 		{ verdict not-ok "$rule: the sabotage does not apply"; return; }
-	"$repo/scripts/kernel.sh" mutants ||
-		{ verdict not-ok "$rule: the sabotage does not compile"; return; }
-	guest mutants "$log" <<<"$test"
-	case $(outcome "$program" "$name" "$log") in
+	if [ "$program" = kunit ]; then
+		result=$(kunit "$out/linux" "$name" "$log")
+	else
+		"$repo/scripts/kernel.sh" mutants ||
+			{ verdict not-ok "$rule: the sabotage does not compile"; return; }
+		guest mutants "$log" <<<"$test"
+		result=$(outcome "$program" "$name" "$log")
+	fi
+	case $result in
 	fail) verdict ok "$rule: $program $name fails without it" ;;
 	pass) verdict not-ok "$rule: $program $name passes without it" ;;
 	*) verdict not-ok "$rule: $program $name did not run ($log)" ;;
@@ -115,7 +139,7 @@ block() {
 say_test() { echo "$test"; }
 
 # With all rules in place, each of the tests passes.
-blocks say_test | sort -u | guest patched "$out/logs/sound"
+blocks say_test | sed '/^kunit /d' | sort -u | guest patched "$out/logs/sound"
 blocks try
 
 kgit -C "$out/linux" reset -q --hard
