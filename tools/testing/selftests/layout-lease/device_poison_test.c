@@ -104,6 +104,8 @@ TEST_F(poison, holder_that_did_not_agree_is_told_and_revoked)
 	EXPECT_EQ(getpid(), rsp.pid);
 	EXPECT_EQ(0, ll_comes_to_list(self->path, true, 0));
 	EXPECT_TRUE(ll_holder_alive(&self->h));
+	EXPECT_EQ(0, ll_hold(&self->h, .op = H_MAP, .a = PROT_READ | PROT_WRITE,
+			     .b = MAP_SHARED, .c = LL_FILE_SIZE));
 	EXPECT_EQ(-EIO, ll_holder_reg(&self->h, 0, 1, LL_FAR, LL_PAGE));
 }
 
@@ -195,11 +197,14 @@ TEST_F(poison, buffers_of_a_ring_are_revoked)
 /* Once the device is about to go nothing remains to be done for a page of it. */
 TEST_F(poison, device_can_be_removed_afterwards)
 {
+	struct ll_id id;
+
 	ASSERT_EQ(0, unwilling_and_unmap(&self->env, &self->h, self->path));
+	ASSERT_EQ(0, ll_identify(self->path, &id));
 	EXPECT_EQ(0, ll_corrupt(self->pfn));
 	EXPECT_EQ(0, ll_corrupt(self->pfn));
 	EXPECT_LE(0, ll_unbind(&self->b, &self->spare));
-	EXPECT_EQ(0, ll_listed(self->path, true));
+	EXPECT_EQ(0, ll_listed_id(&id, true));
 	EXPECT_TRUE(ll_holder_alive(&self->h));
 }
 

@@ -43,14 +43,10 @@ FIXTURE_VARIANT_ADD(device, ext4) {
 	.mkfs = "mkfs.ext4 -q -F -b 4096",
 };
 
+/* With a reverse mapping XFS itself kills all that have its files mapped. */
 FIXTURE_VARIANT_ADD(device, xfs) {
 	.fs = LL_XFS,
 	.mkfs = "mkfs.xfs -q -f -m reflink=1,rmapbt=0",
-};
-
-FIXTURE_VARIANT_ADD(device, xfs_rmapbt) {
-	.fs = LL_XFS,
-	.mkfs = "mkfs.xfs -q -f -m reflink=1,rmapbt=1",
 };
 
 FIXTURE_SETUP(device)
@@ -93,7 +89,7 @@ TEST_F(device, holder_that_agreed_is_killed_at_once)
 	EXPECT_LE(0, self->took);
 	EXPECT_GT(4500, self->took);
 	EXPECT_EQ(SIGKILL, ll_holder_wait(&self->h, LL_SOON));
-	EXPECT_EQ(0, ll_listed(self->path, true));
+	EXPECT_EQ(0, ll_listed_id(&self->id, true));
 }
 
 TEST_F(device, holder_that_did_not_agree_is_told_and_revoked_at_once)
@@ -110,7 +106,7 @@ TEST_F(device, holder_that_did_not_agree_is_told_and_revoked_at_once)
 	EXPECT_TRUE(ll_holder_alive(&self->h));
 	EXPECT_EQ(-EIO, ll_holder_reg(&self->h, 0, 1, LL_FAR, LL_PAGE));
 	EXPECT_EQ(F_UNLCK, ll_hold(&self->h, .op = H_GETLEASE));
-	EXPECT_EQ(0, ll_listed(self->path, true));
+	EXPECT_EQ(0, ll_listed_id(&self->id, true));
 }
 
 TEST_F(device, nobody_is_killed_under_deny)
@@ -121,7 +117,7 @@ TEST_F(device, nobody_is_killed_under_deny)
 	self->took = ll_unbind(&self->b, &self->spare);
 	EXPECT_LE(0, self->took);
 	EXPECT_GT(4500, self->took);
-	EXPECT_EQ(0, ll_listed(self->path, true));
+	EXPECT_EQ(0, ll_listed_id(&self->id, true));
 	EXPECT_TRUE(ll_holder_alive(&self->h));
 	EXPECT_TRUE(ll_holder_alive(&self->other));
 	EXPECT_EQ(-EIO, ll_holder_reg(&self->h, 0, 1, LL_FAR, LL_PAGE));
@@ -137,7 +133,7 @@ TEST_F(device, context_that_was_passed_on_is_revoked_1_s_after_the_exit)
 	EXPECT_GT(4500, self->took);
 	EXPECT_EQ(SIGKILL, ll_holder_wait(&self->h, LL_SOON));
 	EXPECT_TRUE(ll_stays(self->stays));
-	EXPECT_EQ(0, ll_listed(self->path, true));
+	EXPECT_EQ(0, ll_listed_id(&self->id, true));
 }
 
 TEST_F(device, context_of_a_holder_that_is_gone_is_revoked_at_once)
@@ -149,7 +145,7 @@ TEST_F(device, context_of_a_holder_that_is_gone_is_revoked_at_once)
 	EXPECT_LE(0, self->took);
 	EXPECT_GT(4500, self->took);
 	EXPECT_TRUE(ll_stays(self->stays));
-	EXPECT_EQ(0, ll_listed(self->path, true));
+	EXPECT_EQ(0, ll_listed_id(&self->id, true));
 }
 
 /* A killed holder that hangs in the kernel, here in another, frozen filesystem. */
@@ -204,7 +200,7 @@ TEST_F(device, holder_that_removes_the_device_itself_is_killed)
 	EXPECT_GT(0, ll_holder_recv(&self->h, 2 * LL_SOON, &rsp));
 	EXPECT_EQ(SIGKILL, ll_holder_wait(&self->h, LL_SOON));
 	EXPECT_EQ(-ENOENT, ll_spare_driven(&self->spare));
-	EXPECT_EQ(0, ll_listed(self->path, true));
+	EXPECT_EQ(0, ll_listed_id(&self->id, true));
 }
 
 TEST_F(device, lease_without_a_pin_is_left_alone_but_allows_none_any_more)
@@ -234,6 +230,7 @@ TEST_F(device, file_that_was_pinned_allows_no_pin_any_more)
 	EXPECT_LE(0, ll_unbind(&self->b, &self->spare));
 	EXPECT_EQ(SIGKILL, ll_holder_wait(&self->h, LL_SOON));
 	EXPECT_EQ(-EAGAIN, ll_holder_reg(&self->other, 0, 0, LL_FAR, LL_PAGE));
+	EXPECT_EQ(0, ll_hold(&self->other, .op = H_SETSIG, .a = SIGKILL));
 	EXPECT_EQ(-EAGAIN, ll_hold(&self->other, .op = H_SETLEASE, .a = LL_EXCL));
 	EXPECT_EQ(-ETIMEDOUT, ll_hold(&self->other, .op = H_SIGWAIT, .a = 200));
 	EXPECT_EQ(0, ll_hold(&self->other, .op = H_SETLEASE, .a = F_UNLCK));
@@ -331,24 +328,6 @@ TEST_F(device, plain_lease_is_told_and_gone)
 	EXPECT_GT(4500, self->took);
 	EXPECT_EQ(0, ll_hold(&self->other, .op = H_SIGWAIT));
 	EXPECT_EQ(F_UNLCK, ll_hold(&self->other, .op = H_GETLEASE));
-}
-
-/* The file is mapped, and stays so; its pages are not there any more. */
-TEST_F(device, device_comes_back_and_files_that_were_open_do_not_matter)
-{
-	struct ll_spare again;
-
-	ASSERT_EQ(0, ll_unwilling(&self->env, &self->h, self->path, 0));
-	EXPECT_LE(0, ll_unbind(&self->b, &self->spare));
-	ASSERT_EQ(0, ll_ret(umount2(self->env.root, MNT_DETACH)));
-	ASSERT_EQ(0, ll_spare_mount(&again, variant->fs, variant->mkfs));
-	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, "break"));
-	ASSERT_EQ(0, ll_file(&self->env, "f", LL_FILE_SIZE, self->path));
-	EXPECT_EQ(0, ll_holder_pin(&self->other, self->path, true, LL_SIG));
-	EXPECT_TRUE(ll_holder_alive(&self->h));
-	EXPECT_EQ(0, ll_holder_end(&self->h));
-	EXPECT_TRUE(ll_holder_alive(&self->other));
-	EXPECT_EQ(0, ll_holder_end(&self->other));
 }
 
 TEST_HARNESS_MAIN

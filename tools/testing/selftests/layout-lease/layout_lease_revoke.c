@@ -80,17 +80,14 @@ int ll_leave(struct ll_rdma *r, const char *path, off_t off, size_t len,
 	return ret;
 }
 
-/* How many pins, or leases, of this file there are. */
-int ll_listed(const char *path, bool pins)
+/* How many pins, or leases, of this file there are; it need not be there any more. */
+int ll_listed_id(const struct ll_id *id, bool pins)
 {
 	char line[2 * LL_PATH + 128];
 	struct ll_row row;
-	struct ll_id id;
 	int count = 0;
 	FILE *f;
 
-	if (ll_identify(path, &id))
-		return -errno;
 	f = fopen("/proc/layout_leases", "re");
 	if (!f)
 		return -errno;
@@ -99,12 +96,20 @@ int ll_listed(const char *path, bool pins)
 		if (!ll_scan_row(line, &row))
 			count = -EBADMSG;
 		else if (count >= 0)
-			count += row.pin == pins && row.id.ino == id.ino &&
-				 row.id.major == id.major &&
-				 row.id.minor == id.minor;
+			count += row.pin == pins && row.id.ino == id->ino &&
+				 row.id.major == id->major &&
+				 row.id.minor == id->minor;
 	}
 	fclose(f);
 	return count;
+}
+
+/* How many there are of the file with this name. */
+int ll_listed(const char *path, bool pins)
+{
+	struct ll_id id;
+
+	return ll_identify(path, &id) ? -errno : ll_listed_id(&id, pins);
 }
 
 /* The same, once there are as many as wanted, or after a while. */

@@ -18,6 +18,7 @@ struct ll_left {
 
 int ll_leave(struct ll_rdma *r, const char *path, off_t off, size_t len,
 	     int count, struct ll_left *left);
+int ll_listed_id(const struct ll_id *id, bool pins);
 int ll_listed(const char *path, bool pins);
 int ll_comes_to_list(const char *path, bool pins, int want);
 
