@@ -112,7 +112,7 @@ static int refill(const char *path)
 	       ll_write_fill(path, 0, LL_FILE_SIZE, 'f');
 }
 
-TEST_F_TIMEOUT(freeze, does_not_wait_for_a_breaker_and_the_holder_lets_go, 60)
+TEST_F_TIMEOUT(freeze, does_not_wait_for_a_breaker_and_the_holder_lets_go, 120)
 {
 	static const enum ll_op ops[] = {
 		OP_TRUNCATE, OP_FTRUNCATE, OP_O_TRUNC, OP_PUNCH, OP_ZERO,
@@ -138,7 +138,7 @@ TEST_F_TIMEOUT(freeze, does_not_wait_for_a_breaker_and_the_holder_lets_go, 60)
 	EXPECT_EQ(0, ll_holder_end(&self->h));
 }
 
-TEST_F_TIMEOUT(freeze, break_of_an_open_file_begins_while_frozen, 60)
+TEST_F_TIMEOUT(freeze, break_of_an_open_file_begins_while_frozen, 120)
 {
 	static const enum ll_op ops[] = { OP_FTRUNCATE, OP_PUNCH };
 	size_t i;
@@ -158,7 +158,7 @@ TEST_F_TIMEOUT(freeze, break_of_an_open_file_begins_while_frozen, 60)
 }
 
 /* By name: they want write access to the mount first, and wait for that. */
-TEST_F_TIMEOUT(freeze, break_by_name_begins_with_the_thaw, 60)
+TEST_F_TIMEOUT(freeze, break_by_name_begins_with_the_thaw, 120)
 {
 	static const enum ll_op ops[] = { OP_TRUNCATE, OP_O_TRUNC };
 	size_t i;
@@ -181,7 +181,7 @@ TEST_F_TIMEOUT(freeze, break_by_name_begins_with_the_thaw, 60)
 	EXPECT_EQ(0, ll_holder_end(&self->h));
 }
 
-TEST_F_TIMEOUT(freeze, holder_that_agreed_is_killed_while_frozen, 60)
+TEST_F_TIMEOUT(freeze, holder_that_agreed_is_killed_while_frozen, 120)
 {
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 1));
 	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
@@ -193,7 +193,7 @@ TEST_F_TIMEOUT(freeze, holder_that_agreed_is_killed_while_frozen, 60)
 }
 
 /* The holder is not to be killed; somebody else has its context, too. */
-TEST_F_TIMEOUT(freeze, pins_are_revoked_while_frozen, 60)
+TEST_F_TIMEOUT(freeze, pins_are_revoked_while_frozen, 120)
 {
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 1));
 	ASSERT_EQ(0, ll_policy(&self->env, "deny"));
@@ -214,7 +214,7 @@ TEST_F_TIMEOUT(freeze, pins_are_revoked_while_frozen, 60)
 }
 
 /* Nothing is written then: of pages that are mapped for writing, a pin is one. */
-TEST_F_TIMEOUT(freeze, registration_waits_for_the_thaw, 60)
+TEST_F_TIMEOUT(freeze, registration_waits_for_the_thaw, 120)
 {
 	struct ll_cmd reg = { .op = H_REG, .b = LL_PIN_LEN };
 	struct ll_rsp rsp;
@@ -234,7 +234,7 @@ TEST_F_TIMEOUT(freeze, registration_waits_for_the_thaw, 60)
 }
 
 /* It cannot be killed there, and so leaves nothing that would have to go. */
-TEST_F_TIMEOUT(freeze, registration_of_a_killed_holder_ends_with_the_thaw, 60)
+TEST_F_TIMEOUT(freeze, registration_of_a_killed_holder_ends_with_the_thaw, 120)
 {
 	struct ll_cmd reg = { .op = H_REG, .b = LL_PIN_LEN };
 
@@ -253,7 +253,7 @@ TEST_F_TIMEOUT(freeze, registration_of_a_killed_holder_ends_with_the_thaw, 60)
 	EXPECT_EQ(0, ll_listed(self->path, true));
 }
 
-TEST_F_TIMEOUT(freeze, pin_that_stands_is_no_obstacle, 60)
+TEST_F_TIMEOUT(freeze, pin_that_stands_is_no_obstacle, 120)
 {
 	int took;
 
