@@ -90,7 +90,7 @@ static void layout_device_break_end(struct layout_device_break *ldb)
 	/* Nobody is left who could queue it again. */
 	cancel_delayed_work(&ldb->ldb_work);
 
-	brk->lb_waited = ktime_get_ns() - ldb->ldb_begun;
+	brk->lb_waited = layout_now_ns() - ldb->ldb_begun;
 	if (removal)
 		/* It stays, and is freed with the layout state. */
 		trace_break_end(brk, 0);
@@ -126,7 +126,7 @@ static void layout_device_watch(struct layout_device_break *ldb)
 /* Jiffies until a CLOCK_MONOTONIC nanosecond, which may be over. */
 static unsigned long layout_jiffies_until(u64 time)
 {
-	u64 now = ktime_get_ns();
+	u64 now = layout_now_ns();
 
 	return time > now ? nsecs_to_jiffies(time - now) + 1 : 0;
 }
@@ -209,7 +209,7 @@ static void layout_device_break(struct file *file, pgoff_t first, pgoff_t last,
 	ldb->ldb_break = brk;
 	ldb->ldb_file = file;
 	ldb->ldb_removal = removal;
-	ldb->ldb_begun = ktime_get_ns();
+	ldb->ldb_begun = layout_now_ns();
 	if (removal)
 		atomic_inc(&removal->lr_pending);
 	INIT_DELAYED_WORK(&ldb->ldb_work, layout_device_work);

@@ -4,6 +4,7 @@
  */
 #include <kunit/static_stub.h>
 #include <kunit/test-bug.h>
+#include <linux/dax.h>
 #include <linux/file.h>
 #include <linux/mount.h>
 #include <linux/pid.h>
@@ -14,9 +15,24 @@
 
 #include "layout_kunit.h"
 
+static struct dax_device *layout_kunit_dax_device(struct inode *inode)
+{
+	return inode->i_sb->s_fs_info;
+}
+
+static const struct super_operations layout_kunit_super_ops = {
+	.statfs = simple_statfs,
+	.dax_device = layout_kunit_dax_device,
+};
+
 static int layout_kunit_init_fs_context(struct fs_context *fc)
 {
-	return init_pseudo(fc, 0x4c4c4b55) ? 0 : -ENOMEM;
+	struct pseudo_fs_context *ctx = init_pseudo(fc, 0x4c4c4b55);
+
+	if (!ctx)
+		return -ENOMEM;
+	ctx->ops = &layout_kunit_super_ops;
+	return 0;
 }
 
 static struct file_system_type layout_kunit_fs = {
@@ -337,6 +353,7 @@ static void layout_kunit_holder_exit(struct layout_kunit_holder *h)
 int layout_kunit_init(struct kunit *test)
 {
 	struct layout_kunit *k = kunit_kzalloc(test, sizeof(*k), GFP_KERNEL);
+	struct dax_device *dax;
 	struct vfsmount *mnt;
 	struct inode *inode;
 	int i;
@@ -348,9 +365,13 @@ int layout_kunit_init(struct kunit *test)
 	lease_break_time = LAYOUT_KUNIT_TIME;
 	test->priv = k;
 
+	dax = alloc_dax(NULL, NULL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dax);
+	k->dax = dax;
 	mnt = kern_mount(&layout_kunit_fs);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mnt);
 	k->mnt = mnt;
+	mnt->mnt_sb->s_fs_info = dax;
 	inode = alloc_anon_inode(mnt->mnt_sb);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, inode);
 	inode->i_mode = S_IFREG | 0600;
@@ -405,4 +426,8 @@ void layout_kunit_exit(struct kunit *test)
 	iput(k->inode);
 	if (k->mnt)
 		kern_unmount(k->mnt);
+	if (k->dax) {
+		kill_dax(k->dax);
+		put_dax(k->dax);
+	}
 }

@@ -64,6 +64,7 @@ struct layout_kunit_holder {
 /**
  * struct layout_kunit - the world of a test
  * @test:         the test
+ * @dax:          the device
  * @mnt:          its filesystem
  * @inode:        the file
  * @lc:           its layout state
@@ -74,6 +75,7 @@ struct layout_kunit_holder {
  */
 struct layout_kunit {
 	struct kunit *test;
+	struct dax_device *dax;
 	struct vfsmount *mnt;
 	struct inode *inode;
 	struct layout_context *lc;
