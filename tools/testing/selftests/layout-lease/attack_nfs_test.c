@@ -39,14 +39,7 @@ FIXTURE_VARIANT(nfs)
 	const char *version;
 };
 
-FIXTURE_VARIANT_ADD(nfs, ext4_v3) {
-	.fs = LL_EXT4, .version = "3,nolock",
-};
-
-FIXTURE_VARIANT_ADD(nfs, xfs_v3) {
-	.fs = LL_XFS, .version = "3,nolock",
-};
-
+/* A server of version 3 may keep a file open that no client has, and its blocks. */
 FIXTURE_VARIANT_ADD(nfs, ext4_v4_0) {
 	.fs = LL_EXT4, .version = "4.0",
 };

@@ -435,10 +435,10 @@ static int check_told(void *arg, int ret)
 	struct world *w = arg;
 	struct ll_pending p;
 	int heard = ll_hold(&w->h, .op = H_SIGWAIT, .a = 200);
+	int asked = ll_hold(&w->h, .op = H_GETBREAK);
 
 	if ((ret && heard != -ETIMEDOUT) || ll_breaks(&p, 1) != !ret ||
-	    ll_hold(&w->h, .op = H_GETBREAK) != (ret ? -ENODATA : 0) ||
-	    ll_listed(w->path, true) != 1)
+	    asked != (ret ? -ENODATA : 0) || ll_listed(w->path, true) != 1)
 		return -EBUSY;
 	if (ll_filled(w->path, 0, w->size, 'f') != 1)
 		return -EIO;
