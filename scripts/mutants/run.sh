@@ -64,7 +64,7 @@ kunit() {
 # sabotage FILE LINE WITH
 sabotage() {
 	local count
-	count=$(awk -v line="$2" '{ sub(/^[ \t]+/, "") } $0 == line' \
+	count=$(LINE=$2 awk '{ sub(/^[ \t]+/, "") } $0 == ENVIRON["LINE"]' \
 		<"$out/linux/$1" | wc -l)
 	[ "$count" = 1 ] || { say "$1 has $count lines that read: $2"; return 1; }
 	LINE=$2 WITH=$3 awk '{ text = $0; sub(/^[ \t]+/, "", text) }
