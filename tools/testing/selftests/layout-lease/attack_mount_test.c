@@ -16,6 +16,7 @@
 
 #include "../kselftest_harness.h"
 #include "layout_lease_audit.h"
+#include "layout_lease_report.h"
 #include "layout_lease_revoke.h"
 
 #define BREAK_S	20
@@ -106,6 +107,16 @@ static int comes_off(const char *root)
 	return ret;
 }
 
+/* A pin that is listed: what is tested is the mount around it. */
+static int pin(struct ll_holder *h, const char *path)
+{
+	int ret = ll_holder_pin(h, path, true, LL_SIG);
+
+	if (ret)
+		return ret;
+	return ll_listed(path, true) == 1 ? 0 : -ENOENT;
+}
+
 static int mount_again(struct ll_audit *a, const char *type)
 {
 	return ll_ret(mount(a->device, a->env->root, type, 0, OPTIONS));
@@ -114,7 +125,7 @@ static int mount_again(struct ll_audit *a, const char *type)
 /* Not for a file that is open: that one is closed, and unmapped, and unlinked. */
 TEST_F(mounts, umount_is_EBUSY_until_the_last_pin_goes)
 {
-	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
+	ASSERT_EQ(0, pin(&self->h, self->path));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_UNMAP));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_CLOSE));
 	ASSERT_EQ(0, ll_ret(unlink(self->path)));
@@ -129,10 +140,14 @@ TEST_F(mounts, umount_is_EBUSY_until_the_last_pin_goes)
 
 TEST_F(mounts, lazy_umount_ends_with_the_holder)
 {
-	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
+	struct ll_id id;
+
+	ASSERT_EQ(0, pin(&self->h, self->path));
+	ASSERT_EQ(0, ll_identify(self->path, &id));
 	ASSERT_EQ(0, ll_ret(umount2(self->env.root, MNT_DETACH)));
 	ll_sleep_ms(300);
 	EXPECT_EQ(-EBUSY, device_is_free(self->audit.device));
+	EXPECT_EQ(1, ll_listed_id(&id, true));
 	EXPECT_TRUE(ll_holder_alive(&self->h));
 	EXPECT_EQ(0, ll_ret(kill(self->h.pid, SIGKILL)));
 	EXPECT_EQ(SIGKILL, ll_holder_wait(&self->h, LL_SOON));
@@ -146,7 +161,7 @@ TEST_F(mounts, break_is_not_stopped_by_a_lazy_umount)
 	int ret = -1;
 
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 2));
-	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
+	ASSERT_EQ(0, pin(&self->h, self->path));
 	ASSERT_EQ(0, ll_breaker_start(&self->b, OP_FTRUNCATE, self->path, 0, 0));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_SIGWAIT, .a = LL_SOON));
 	ASSERT_EQ(0, ll_ret(umount2(self->env.root, MNT_DETACH)));
@@ -164,7 +179,7 @@ TEST_F(mounts, pin_behind_a_lazy_umount_is_broken_through_another_mount)
 	int ret = -1;
 
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 2));
-	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
+	ASSERT_EQ(0, pin(&self->h, self->path));
 	ASSERT_EQ(0, ll_ret(umount2(self->env.root, MNT_DETACH)));
 	ASSERT_EQ(0, mount_again(&self->audit, variant->type));
 	EXPECT_EQ(1, ll_listed(self->path, true));
@@ -189,6 +204,7 @@ TEST_F(mounts, holder_in_a_mount_namespace_of_its_own_is_broken_from_outside)
 	ASSERT_EQ(0, ll_ret(umount2(self->env.root, 0)));
 	EXPECT_EQ(-EBUSY, device_is_free(self->audit.device));
 	ASSERT_EQ(0, mount_again(&self->audit, variant->type));
+	EXPECT_EQ(1, ll_listed(self->path, true));
 	ASSERT_EQ(0, ll_breaker_start(&self->b, OP_TRUNCATE, self->path, 0, 0));
 	EXPECT_EQ(0, ll_hold(&self->h, .op = H_LET_GO, .a = LL_SOON));
 	ASSERT_EQ(0, ll_breaker_wait(&self->b, LL_SOON, &ret));
@@ -210,7 +226,7 @@ TEST_F(mounts, lease_through_a_bind_mount_is_broken_through_the_other)
 	int ret = -1;
 
 	ASSERT_EQ(0, bind(self->env.dir, self->mnt, 0));
-	ASSERT_EQ(0, ll_holder_pin(&self->h, self->other, true, LL_SIG));
+	ASSERT_EQ(0, pin(&self->h, self->other));
 	ASSERT_EQ(0, ll_breaker_start(&self->b, OP_TRUNCATE, self->path, 0, 0));
 	EXPECT_EQ(0, ll_hold(&self->h, .op = H_LET_GO, .a = LL_SOON));
 	ASSERT_EQ(0, ll_breaker_wait(&self->b, LL_SOON, &ret));
@@ -221,10 +237,11 @@ TEST_F(mounts, lease_through_a_bind_mount_is_broken_through_the_other)
 TEST_F(mounts, read_only_bind_mount_breaks_nothing)
 {
 	ASSERT_EQ(0, bind(self->env.dir, self->mnt, MS_RDONLY));
-	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
+	ASSERT_EQ(0, pin(&self->h, self->path));
 	EXPECT_EQ(-EROFS, ll_break(OP_TRUNCATE, self->other, 0, 0));
 	EXPECT_EQ(-EROFS, ll_break(OP_O_TRUNC, self->other, 0, 0));
 	EXPECT_EQ(-EROFS, ll_break(OP_PUNCH, self->other, 0, LL_PAGE));
+	EXPECT_EQ(1, ll_listed(self->path, true));
 	EXPECT_EQ(-ETIMEDOUT, ll_hold(&self->h, .op = H_SIGWAIT, .a = 100));
 	EXPECT_EQ(1, ll_filled(self->path, 0, LL_FILE_SIZE, 'f'));
 	EXPECT_EQ(0, ll_holder_end(&self->h));
@@ -240,7 +257,7 @@ TEST_F(mounts, breaker_finds_the_bind_mount_read_only_after_its_wait)
 	size_t i;
 
 	ASSERT_EQ(0, bind(self->env.dir, self->mnt, 0));
-	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
+	ASSERT_EQ(0, pin(&self->h, self->path));
 	for (i = 0; i < LL_ARRAY_SIZE(ops); i++) {
 		ASSERT_EQ(0, ll_breaker_start(&self->b, ops[i], self->other, 0, 0));
 		ASSERT_EQ(0, ll_hold(&self->h, .op = H_SIGWAIT, .a = LL_SOON));
@@ -271,7 +288,7 @@ TEST_F(mounts, read_only_remount_of_the_filesystem_is_EBUSY_until_the_pin_goes)
 	int64_t end;
 	int ret;
 
-	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
+	ASSERT_EQ(0, pin(&self->h, self->path));
 	EXPECT_EQ(-EBUSY, read_only(&self->env));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_UNMAP));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_CLOSE));
@@ -292,7 +309,7 @@ TEST_F(mounts, file_that_becomes_immutable_during_a_break_keeps_its_blocks)
 {
 	int ret = -1, flags, fd;
 
-	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
+	ASSERT_EQ(0, pin(&self->h, self->path));
 	ASSERT_EQ(0, ll_breaker_start(&self->b, OP_TRUNCATE, self->path, 0, 0));
 	ASSERT_EQ(0, ll_hold(&self->h, .op = H_SIGWAIT, .a = LL_SOON));
 	fd = ll_open(self->path, O_RDONLY);
@@ -329,7 +346,7 @@ TEST_F(mounts, all_that_takes_blocks_through_an_overlay_is_ETXTBSY)
 	size_t i;
 
 	ASSERT_EQ(0, overlay(&self->env, self->mnt, self->path, "upper"));
-	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
+	ASSERT_EQ(0, pin(&self->h, self->path));
 	for (i = 0; i < LL_ARRAY_SIZE(ops); i++)
 		EXPECT_EQ(-ETXTBSY, ll_break(ops[i], self->other, 0,
 					     ops[i] < OP_PUNCH ? 0 : 2 * LL_MIB)) {
@@ -356,7 +373,7 @@ TEST_F(mounts, file_in_a_lower_layer_is_copied_and_not_touched)
 
 	ASSERT_EQ(0, overlay(&self->env, self->mnt, self->path, "lower"));
 	ll_name(&self->env, "upper/f", upper);
-	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
+	ASSERT_EQ(0, pin(&self->h, self->path));
 	block = ll_physical(self->path, 0);
 	EXPECT_EQ(0, ll_break(OP_PUNCH, self->other, 0, LL_PAGE));
 	EXPECT_EQ(1, ll_filled(upper, 0, LL_PAGE, 0));
