@@ -10,9 +10,10 @@
 # check.sh debug: the selftests only, on the patched source built with the kernel's
 # own checkers, of which every complaint counts.
 #
-# ONLY=fcntl_test,... runs only these programs, the two machines if it has vm2, the
-# real programs if it has clients, the benchmark's rig if it has bench; TEST_LIMIT is
-# the seconds that one program may take.
+# ONLY=fcntl_test,... runs only these programs, the rig's own tests if it has rig, the
+# two machines if it has vm2, the real programs if it has clients, the benchmark's
+# rig if it has bench; TEST_LIMIT is the seconds that one program may take, GUESTS
+# how many guests run at a time.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -23,6 +24,7 @@ memory=2G
 results=$out/results		# lines: pass|fail
 tests=$out/tests
 limit=${TEST_LIMIT:-900}
+guests=${GUESTS:-2} batch_size=${BATCH:-8}
 vm=$repo/$selftests/vm
 rm -rf "$out"
 mkdir -p "$out" "$tests"
@@ -47,7 +49,8 @@ build_tests() {
 		make -s --no-print-directory -f - KSFT="$patched/tools/testing/selftests" \
 			OUTPUT="$tests" list-programs)
 	[ -z "${ONLY:-}" ] || programs=$(tr ' ' '\n' <<<"$programs" | grep -xE "${ONLY//,/|}") || :
-	[ -n "$programs" ] || wanted vm2 || wanted clients || wanted bench || die "there are no test programs"
+	[ -n "$programs" ] || wanted rig || wanted vm2 || wanted clients || wanted bench ||
+		die "there are no test programs"
 	for program in $programs; do
 		[ -x "$tests/$program" ] || die "$program was not built"
 	done
@@ -57,17 +60,19 @@ build_tests() {
 	cp "$vm/run-tests.sh" "$tests/"
 }
 
-# run_variant VARIANT: all programs, in as many guests as it takes: one that is
+# run_batch VARIANT NUMBER PROGRAM...: in as many guests as it takes: one that is
 # lost costs the program that ran, not those after it.
-run_variant() {
-	local variant=$1 pending=$programs n=0 log rc begun
+run_batch() {
+	local variant=$1 id=$1-$2 n=0 log rc begun pending results=$out/$1-$2.results
+	shift 2
+	pending=$(printf '%s\n' "$@")
 	while [ -n "$pending" ]; do
 		n=$((n + 1))
-		log=$out/$variant-$n
+		log=$out/$id.$n
 		printf '#!/bin/sh\nexec /host/run-tests.sh %s %s\n' "$limit" \
-			"$(echo "$pending" | xargs)" >"$out/script"
+			"$(echo "$pending" | xargs)" >"$log.sh"
 		rc=0
-		"$vm/vm.sh" --kernel "$(bzimage "$variant")" --run "$out/script" --share "$tests" \
+		"$vm/vm.sh" --kernel "$(bzimage "$variant")" --run "$log.sh" --share "$tests" \
 			--mem "$memory" --timeout $((120 + $(wc -w <<<"$pending") * (limit + 60))) \
 			--log "$log.console" 2>"$log.err" |
 			tee "$log.tap" |
@@ -75,23 +80,54 @@ run_variant() {
 				-v expect="$repo/$selftests/base.expect" -f "$repo/scripts/tap.awk" || rc=$?
 		"$vm/kernel-warnings.sh" "$log.console" >"$log.warnings" && rc_log=0 || rc_log=$?
 		if [ "$rc_log" = 0 ]; then
-			pass "$variant: the kernel log of guest $n is clean"
+			pass "$variant: the kernel log of guest ${id#*-}.$n is clean"
 		else
-			fail "$variant: the kernel complained in guest $n (all of it: $log.console)"
+			fail "$variant: the kernel complained in guest ${id#*-}.$n (all of it: $log.console)"
 			annotate "$log.console" "$log.warnings"
 		fi
 		begun=$(sed -n 's/^@@ begin //p' "$log.tap")
 		if [ "$rc" != 0 ]; then
 			sed 's/^/# /' "$log.err"
-			fail "$variant: guest $n was lost while it ran $(tail -n 1 <<<"${begun:-nothing}")"
+			fail "$variant: guest ${id#*-}.$n was lost while it ran $(tail -n 1 <<<"${begun:-nothing}")"
 			# Without progress another guest would not do better.
 			[ -n "$begun" ] || return 0
 		fi
-		pending=$(tr ' ' '\n' <<<"$pending" | grep -vxF -- "$begun") || pending=
+		pending=$(grep -vxF -- "$begun" <<<"$pending") || pending=
 		if [ "$rc" = 0 ] && [ -n "$pending" ]; then
 			fail "$variant: these programs did not run: $(echo "$pending" | xargs)"
 			return 0
 		fi
+	done
+}
+
+# run_variant VARIANT: all programs, dealt out to some guests, of which two run at
+# a time: most tests wait most of the time.  What a guest reports is shown when it
+# has ended, in one piece.
+run_variant() {
+	local variant=$1 batches i batch
+	batches=$((($(wc -w <<<"$programs") + batch_size - 1) / batch_size))
+	for ((i = 1; i <= batches; i++)); do
+		batch=$(tr -s ' \n' '\n' <<<"$programs" |
+			awk -v i="$i" -v n="$batches" 'NF && NR % n == i % n' | xargs)
+		while [ "$(jobs -rp | wc -l)" -ge "$guests" ]; do wait -n || :; done
+		echo "# $variant: guest $i of $batches runs $batch"
+		{
+			# shellcheck disable=SC2086 # one word per program
+			run_batch "$variant" "$i" $batch >"$out/$variant-$i.out"
+			flock 7
+			cat "$out/$variant-$i.out"
+			: >"$out/$variant-$i.ended"
+		} 7>"$out/shown" &
+	done
+}
+
+# collect_variant VARIANT: its results, once its guests have ended
+collect_variant() {
+	local file
+	for file in "$out/$1"-*.out; do
+		file=${file%.out}
+		[ -e "$file.ended" ] && cat "$file.results" >>"$results" ||
+			fail "$1: guest ${file##*-} was not looked at to its end"
 	done
 }
 
@@ -107,17 +143,22 @@ annotate() {
 say "building the selftests"
 build_tests
 if [ "$variants" != debug ]; then
-	"$repo/scripts/check-rig.sh" "$results"
+	! wanted rig || "$repo/scripts/check-rig.sh" "$results"
 	! wanted vm2 || "$repo/scripts/check-vm2.sh" "$results"
 	! wanted clients || "$repo/scripts/clients.sh" core "$results"
 	! wanted bench || "$repo/scripts/check-bench.sh" "$results"
 fi
+ran=()
 for variant in $variants; do
 	if [ "$variant" = base ] && [ ! -f "$repo/$selftests/base.expect" ]; then
 		fail "base: base.expect is missing: it lists what must pass without the series"
 		continue
 	fi
-	echo "# selftests on the $variant kernel"
 	run_variant "$variant"
+	ran+=("$variant")
+done
+wait
+for variant in "${ran[@]}"; do
+	collect_variant "$variant"
 done
 count_results "$results"
