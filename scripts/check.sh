@@ -22,7 +22,7 @@ out=$build/check
 memory=2G
 [ "$variants" != debug ] || out=$build/check-debug memory=4G
 results=$out/results		# lines: pass|fail
-tests=$out/tests
+tests=$build/tests
 limit=${TEST_LIMIT:-900}
 guests=${GUESTS:-2} batch_size=${BATCH:-8}
 vm=$repo/$selftests/vm

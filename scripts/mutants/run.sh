@@ -12,7 +12,7 @@ lock
 export LOCKED=1
 
 out=$build/mutants
-tests=$build/check/tests
+tests=$build/tests
 rm -rf "$out/linux" "$out/logs"
 mkdir -p "$out/logs" "$tests"
 
