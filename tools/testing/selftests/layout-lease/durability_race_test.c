@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Flushing of what is pinned, by several at once: a pin that comes while a call of
- * fsync(2) is under way, and the flusher threads.
+ * Flushing of what is pinned, by several at once: two calls of fsync(2), a pin
+ * that comes while one is under way, and the flusher threads.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -17,7 +17,8 @@
 #define VM		"/proc/sys/vm/"
 #define INTERVAL_MS	100	/* of the flusher threads */
 #define ENTRIES		(LL_FILE_SIZE / LL_PMD_LEN)
-#define CROWD		20000	/* mappings that a writeback has to go over */
+#define SYNCERS		2
+#define SYNCS		30	/* of each of them */
 #define ROUNDS		5
 
 FIXTURE(race)
@@ -79,6 +80,90 @@ FIXTURE_TEARDOWN(race)
 	ll_teardown(&self->env);
 }
 
+/* A thread in dax_writeback_mapping_range(): what was flushed meanwhile. */
+struct syncer {
+	pid_t pid;
+	bool in;
+	bool flushed[ENTRIES];
+};
+
+struct syncers {
+	struct syncer s[SYNCERS];
+	int done, early;
+};
+
+static struct syncer *syncer(struct syncers *all, pid_t pid)
+{
+	int i;
+
+	for (i = 0; i < SYNCERS; i++) {
+		if (!all->s[i].pid)
+			all->s[i].pid = pid;
+		if (all->s[i].pid == pid)
+			return &all->s[i];
+	}
+	return NULL;
+}
+
+/* Each call must see each entry flushed between its beginning and its end. */
+static int follow(void *arg, pid_t pid, const char *event, const char *text)
+{
+	struct syncers *all = arg;
+	struct syncer *s = syncer(all, pid);
+	unsigned long at;
+	int i;
+
+	if (!s)
+		return -ESRCH;
+	if (!strcmp(event, "dax_writeback_range")) {
+		memset(s->flushed, 0, sizeof(s->flushed));
+		s->in = true;
+	} else if (!strcmp(event, "dax_writeback_range_done")) {
+		for (i = 0; i < ENTRIES; i++)
+			all->early += !s->flushed[i];
+		all->done++;
+		s->in = false;
+	} else {
+		text = strstr(text, "pgoff ");
+		if (!text || sscanf(text, "pgoff %lx", &at) != 1)
+			return -EINVAL;
+		for (i = 0; i < SYNCERS; i++)
+			all->s[i].flushed[at * LL_PAGE / LL_PMD_LEN] = true;
+	}
+	return 0;
+}
+
+static void *sync_on(void *arg)
+{
+	int i, *fd = arg;
+
+	for (i = 0; i < SYNCS; i++)
+		if (fsync(*fd))
+			return NULL;
+	return arg;
+}
+
+TEST_F(race, fsync_does_not_return_before_another_has_flushed)
+{
+	struct syncers all = {};
+	pthread_t threads[SYNCERS];
+	void *done;
+	int i;
+
+	ASSERT_EQ(0, ll_reg(&self->r, self->map, LL_FILE_SIZE, &self->mr));
+	ASSERT_EQ(0, ll_flush_trace(&self->flush, "fs_dax/dax_writeback_range"));
+	ASSERT_EQ(0, ll_flush_trace(&self->flush, "fs_dax/dax_writeback_range_done"));
+	for (i = 0; i < SYNCERS; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, sync_on, &self->fd));
+	for (i = 0; i < SYNCERS; i++) {
+		ASSERT_EQ(0, pthread_join(threads[i], &done));
+		EXPECT_EQ(&self->fd, done);
+	}
+	ASSERT_EQ(0, ll_flush_read(&self->flush, follow, &all));
+	EXPECT_EQ(SYNCERS * SYNCS, all.done);
+	EXPECT_EQ(0, all.early);
+}
+
 /* A call in the background that makes the file durable. */
 struct call {
 	enum ll_durable call;
@@ -125,20 +210,6 @@ static int begin(struct ll_flush *f, struct call *c)
 	return p.begun ? !p.flushed : -ETIMEDOUT;
 }
 
-/* So many mappings of the page that a writeback of it takes a while. */
-static char *map_crowd(int fd, off_t off)
-{
-	char *map = NULL;
-	int i;
-
-	for (i = 0; i < CROWD && map != MAP_FAILED; i++)
-		map = mmap(NULL, LL_PAGE, PROT_READ, MAP_SHARED, fd, off);
-	if (map == MAP_FAILED)
-		return map;
-	/* the last in line */
-	return mmap(NULL, LL_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, off);
-}
-
 /*
  * The page is mapped for writing, so that the pin does not fault, and about to
  * become clean.
@@ -151,7 +222,7 @@ TEST_F(race, pin_that_comes_during_a_writeback_is_not_missed)
 	char *page;
 
 	ASSERT_EQ(0, ll_ret(munmap(self->map, LL_FILE_SIZE)));
-	page = map_crowd(self->fd, LL_PIN_LEN);
+	page = ll_map_crowd(self->fd, LL_PIN_LEN);
 	ASSERT_NE(MAP_FAILED, page);
 	ASSERT_EQ(0, ll_flush_trace(&self->flush, "fs_dax/dax_writeback_range"));
 	for (i = 0; i < 2 * ROUNDS; i++) {

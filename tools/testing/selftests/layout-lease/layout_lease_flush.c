@@ -15,6 +15,7 @@
 #include "layout_lease_report.h"
 
 #define INSTANCE	"/sys/kernel/tracing/instances/layout-flush"
+#define CROWD		20000	/* mappings that a writeback has to go over */
 
 const char *ll_durable_name(enum ll_durable call)
 {
@@ -174,4 +175,18 @@ int ll_durable_flushes(struct ll_flush *f, enum ll_durable call, int fd, char *m
 {
 	return ll_flush_forget() ?: ll_make_durable(call, fd, map, len) ?:
 	       ll_flushed(f);
+}
+
+/* So many mappings of the page that a writeback of it takes a while. */
+char *ll_map_crowd(int fd, off_t off)
+{
+	char *map = NULL;
+	int i;
+
+	for (i = 0; i < CROWD && map != MAP_FAILED; i++)
+		map = mmap(NULL, LL_PAGE, PROT_READ, MAP_SHARED, fd, off);
+	if (map == MAP_FAILED)
+		return map;
+	/* the last in line */
+	return mmap(NULL, LL_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, off);
 }

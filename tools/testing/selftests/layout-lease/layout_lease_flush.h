@@ -37,5 +37,6 @@ const char *ll_durable_name(enum ll_durable call);
 int ll_make_durable(enum ll_durable call, int fd, char *map, size_t len);
 int ll_durable_flushes(struct ll_flush *f, enum ll_durable call, int fd, char *map,
 		       size_t len);
+char *ll_map_crowd(int fd, off_t off);
 
 #endif /* LAYOUT_LEASE_FLUSH_H */

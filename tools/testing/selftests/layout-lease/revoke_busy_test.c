@@ -8,21 +8,18 @@
  */
 #include <pthread.h>
 #include <rdma/ib_user_verbs.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
+#include "layout_lease_delay.h"
 #include "layout_lease_revoke.h"
 
-#define TRACEFS		"/sys/kernel/tracing"
-#define UNBOUND		"/sys/devices/virtual/workqueue/cpumask"
-#define LINES		400	/* of text, and how long each is */
-#define LINE		900
-#define BUFFER_KB	"512"	/* for all of it */
-#define TRIES		8
+#define UNBOUND	"/sys/devices/virtual/workqueue/cpumask"
+#define LOCKS	"uverbs_try_lock_object"	/* by a command, of its object */
+#define TRIES	8
 
 /* A thread that changes the access to a registration. */
 struct command {
@@ -57,20 +54,11 @@ static int rereg(struct command *c)
 	return write(c->r.ctx->cmd_fd, &msg, sizeof(msg)) == sizeof(msg) ? 0 : -errno;
 }
 
-static int run_on(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	return ll_ret(sched_setaffinity(0, sizeof(set), &set));
-}
-
 static void *command_thread(void *arg)
 {
 	struct command *c = arg;
 
-	c->ret = (c->cpu < 0 ? 0 : run_on(c->cpu)) ?: rereg(c);
+	c->ret = (c->cpu < 0 ? 0 : ll_run_on(c->cpu)) ?: rereg(c);
 	__atomic_store_n(&c->done, 1, __ATOMIC_RELEASE);
 	return NULL;
 }
@@ -78,17 +66,6 @@ static void *command_thread(void *arg)
 static bool command_done(struct command *c)
 {
 	return __atomic_load_n(&c->done, __ATOMIC_ACQUIRE);
-}
-
-static int put(const char *path, const char *text)
-{
-	int fd = ll_open(path, O_WRONLY), ret;
-
-	if (fd < 0)
-		return fd;
-	ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -errno;
-	close(fd);
-	return ret;
 }
 
 FIXTURE(busy)
@@ -156,64 +133,26 @@ TEST_F_TIMEOUT(busy, object_that_a_command_has_goes_when_it_is_released, 60)
 	EXPECT_EQ(0, ll_listed(self->path, true));
 }
 
-/* Text for the tracer to print when a command is about to lock an object. */
-static int delay_prepare(void)
-{
-	char line[LINE + 1];
-	int i, ret;
-
-	memset(line, '.', LINE);
-	line[LINE] = '\0';
-	ret = ll_shell(": >" TRACEFS "/trace") ?:
-	      put(TRACEFS "/buffer_size_kb", BUFFER_KB) ?:
-	      put(TRACEFS "/tracing_on", "1");
-	for (i = 0; i < LINES && !ret; i++)
-		ret = put(TRACEFS "/trace_marker", line);
-	return ret ?: put(TRACEFS "/set_ftrace_filter", "uverbs_try_lock_object:dump");
-}
-
-static void delay_undo(void)
-{
-	put(TRACEFS "/set_ftrace_filter", "!uverbs_try_lock_object:dump");
-	ll_shell(": >" TRACEFS "/trace");
-	put(TRACEFS "/tracing_on", "1");
-}
-
-/* The tracer turns itself off when it begins to print. */
-static int delay_begins(void)
-{
-	int64_t end = ll_now_ms() + LL_SOON;
-	char on[8];
-
-	while (ll_read(on, sizeof(on), TRACEFS "/tracing_on") > 0) {
-		if (on[0] == '0')
-			return 0;
-		if (ll_now_ms() > end)
-			return -ETIMEDOUT;
-	}
-	return -EIO;
-}
-
 /*
  * One command that is delayed, and the truncate that revokes its context during
  * the delay. Return: 1 if it did so, 0 if the delay was over too soon.
  */
 static int delayed_once(struct command *c, const char *path)
 {
-	int ret, revoked;
+	int ret, undone, revoked;
 
 	c->done = 0;
-	ret = delay_prepare() ?: -pthread_create(&c->thread, NULL, command_thread, c);
+	ret = ll_delay(LOCKS) ?: -pthread_create(&c->thread, NULL, command_thread, c);
 	if (ret)
 		return ret;
-	ret = delay_begins() ?: ll_ret(truncate(path, 0));
+	ret = ll_delay_begins() ?: ll_ret(truncate(path, 0));
 	/* the registration is destroyed altogether, and the command has not begun */
 	ll_sleep_ms(20);
 	revoked = !command_done(c);
 	pthread_join(c->thread, NULL);
 	c->thread = 0;
-	delay_undo();
-	return ret ?: revoked;
+	undone = ll_delay_end(LOCKS);
+	return ret ?: undone ?: revoked;
 }
 
 /*
@@ -228,8 +167,8 @@ TEST_F_TIMEOUT(busy, command_that_has_not_locked_the_object_yet_answers_EIO, 240
 	int i, ret = 0;
 
 	ASSERT_LT(0, ll_read(cpus, sizeof(cpus), UNBOUND));
-	ASSERT_EQ(0, put(UNBOUND, "2"));
-	ASSERT_EQ(0, run_on(1));
+	ASSERT_EQ(0, ll_write_text(UNBOUND, "2"));
+	ASSERT_EQ(0, ll_run_on(1));
 	self->c.cpu = 0;
 	for (i = 0; i < TRIES && !ret; i++) {
 		if (i) {
@@ -246,7 +185,7 @@ TEST_F_TIMEOUT(busy, command_that_has_not_locked_the_object_yet_answers_EIO, 240
 	}
 	EXPECT_EQ(1, ret);
 	TH_LOG("revoked during the delay at try %d", i);
-	EXPECT_EQ(0, put(UNBOUND, cpus));
+	EXPECT_EQ(0, ll_write_text(UNBOUND, cpus));
 }
 
 TEST_HARNESS_MAIN
