@@ -16,6 +16,8 @@
 #include "layout_lease_device.h"
 
 #define NAMESPACE	"SPARE"
+#define OPTIONS		"dax=always,layout_lease=break"
+#define DATA		"/tmp/layout-spare-data"
 #define CORRUPT		"/sys/kernel/debug/hwpoison/corrupt-pfn"
 
 /* of an entry in pagemap */
@@ -60,29 +62,50 @@ static int clear(struct ll_spare *s)
 	return ll_spare_driven(s) ? 0 : ll_break(OP_UNBIND, s->driven, 0, 0);
 }
 
-/*
- * A filesystem of this type on the device, mounted with "break", in place of
- * the one that tests of that type usually have.
- */
-int ll_spare_mount(struct ll_spare *s, enum ll_fs fs, const char *mkfs)
+static int make_namespace(struct ll_spare *s)
 {
 	int ret = find(s) ?: clear(s);
 
 	if (ret)
 		return ret;
 	mkdir(LL_SPARE_ROOT, 0755);
-	ret = ll_command("ndctl create-namespace -f -e %s -m fsdax -M mem",
-			 s->namespace) ?:
-	      ll_command("%s /dev/%s", mkfs, s->block) ?:
-	      ll_command("mount -o %s /dev/%s %s",
-			 "dax=always,layout_lease=break", s->block,
-			 LL_SPARE_ROOT);
-	if (ret) {
+	return ll_command("ndctl create-namespace -f -e %s -m fsdax -M mem",
+			  s->namespace);
+}
+
+/* What has been mounted takes the place of what tests of that type usually have. */
+static int mounted(struct ll_spare *s, enum ll_fs fs, int error)
+{
+	if (error) {
 		ll_shell("cat " LL_ERR " >&2");
-		return ret;
+		return error;
 	}
 	setenv(fs == LL_EXT4 ? "EXT4" : "XFS", LL_SPARE_ROOT, 1);
 	return ll_spare_driven(s);
+}
+
+/* A filesystem of this type on the device, mounted with "break". */
+int ll_spare_mount(struct ll_spare *s, enum ll_fs fs, const char *mkfs)
+{
+	int ret = make_namespace(s) ?:
+		  ll_command("%s /dev/%s", mkfs, s->block) ?:
+		  ll_command("mount -o %s /dev/%s %s", OPTIONS, s->block,
+			     LL_SPARE_ROOT);
+
+	return mounted(s, fs, ret);
+}
+
+/* An XFS with its files on the device and all else in a file, which has no DAX. */
+int ll_spare_mount_realtime(struct ll_spare *s)
+{
+	int ret = make_namespace(s) ?:
+		  ll_command("rm -f %s && truncate -s 512M %s", DATA, DATA) ?:
+		  ll_command("mkfs.xfs -q -f -m reflink=0,rmapbt=0 %s -r rtdev=/dev/%s %s",
+			     "-d rtinherit=1", s->block, DATA) ?:
+		  ll_command("mount -o loop,%s,rtdev=/dev/%s %s %s", OPTIONS, s->block,
+			     DATA, LL_SPARE_ROOT);
+
+	return mounted(s, LL_XFS, ret);
 }
 
 /*

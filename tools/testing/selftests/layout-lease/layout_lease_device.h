@@ -18,6 +18,7 @@ struct ll_spare {
 };
 
 int ll_spare_mount(struct ll_spare *s, enum ll_fs fs, const char *mkfs);
+int ll_spare_mount_realtime(struct ll_spare *s);
 int ll_spare_driven(struct ll_spare *s);
 int ll_spare_end(struct ll_spare *s);
 int ll_unbind_start(struct ll_breaker *b, struct ll_spare *s);
