@@ -38,22 +38,28 @@ FIXTURE_VARIANT(nfs)
 {
 	enum ll_fs fs;
 	const char *version;
+	const char *options;	/* of the export */
 };
 
 FIXTURE_VARIANT_ADD(nfs, ext4_v3) {
-	.fs = LL_EXT4, .version = "3,nolock",
+	.fs = LL_EXT4, .version = "3,nolock", .options = "fsid=7",
 };
 
 FIXTURE_VARIANT_ADD(nfs, xfs_v3) {
-	.fs = LL_XFS, .version = "3,nolock",
+	.fs = LL_XFS, .version = "3,nolock", .options = "fsid=7",
 };
 
 FIXTURE_VARIANT_ADD(nfs, ext4_v4_0) {
-	.fs = LL_EXT4, .version = "4.0",
+	.fs = LL_EXT4, .version = "4.0", .options = "fsid=7",
 };
 
 FIXTURE_VARIANT_ADD(nfs, xfs_v4_0) {
-	.fs = LL_XFS, .version = "4.0",
+	.fs = LL_XFS, .version = "4.0", .options = "fsid=7",
+};
+
+/* A client that may ask for the blocks of a file, to do its I/O by itself. */
+FIXTURE_VARIANT_ADD(nfs, xfs_pnfs) {
+	.fs = LL_XFS, .version = "4.1", .options = "fsid=7,pnfs",
 };
 
 /* What server and client need besides the server's threads; it stays. */
@@ -113,7 +119,7 @@ FIXTURE_SETUP(nfs)
 	snprintf(self->far, sizeof(self->far), MNT "/f");
 	/* what is the case without the series is not looked at any further */
 	ASSERT_EQ(0, ll_holder_pin(&self->h, self->path, true, LL_SIG));
-	ASSERT_EQ(0, export(&self->env, "fsid=7", variant->version));
+	ASSERT_EQ(0, export(&self->env, variant->options, variant->version));
 }
 
 FIXTURE_TEARDOWN(nfs)
@@ -202,6 +208,54 @@ TEST_F_TIMEOUT(nfs, what_takes_nothing_away_goes_through, 120)
 	EXPECT_EQ(-ETIMEDOUT, ll_hold(&self->h, .op = H_SIGWAIT, .a = 100));
 	EXPECT_TRUE(ll_holder_alive(&self->h));
 	EXPECT_EQ(0, ll_holder_dereg(&self->h, 0));
+}
+
+/* How often the client has sent this operation. */
+static int sent(const char *op)
+{
+	char line[512], name[64];
+	FILE *f = fopen("/proc/self/mountstats", "re");
+	int n, count = 0;
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, " %63[A-Z0-9_]: %d", name, &n) == 2 && !strcmp(name, op))
+			count += n;
+	fclose(f);
+	return count;
+}
+
+/* Warnings in the kernel log, from where it has been read to. */
+static int warnings(int log)
+{
+	char record[1024];
+	int count = 0;
+	ssize_t n;
+
+	while ((n = read(log, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
+		record[n < 0 ? 0 : n] = '\0';
+		count += !!strstr(record, "WARNING: ");
+	}
+	return count;
+}
+
+/* What is pinned stays dirty, and of such a file there is no pNFS layout. */
+TEST_F_TIMEOUT(nfs, client_does_the_IO_of_a_pinned_file_through_the_server, 120)
+{
+	int log = ll_open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+
+	ASSERT_LE(0, log);
+	lseek(log, 0, SEEK_END);
+	EXPECT_EQ(1, ll_filled(self->far, 0, LL_FILE_SIZE, 'f'));
+	EXPECT_EQ(0, ll_write_fill(self->far, 0, LL_PIN_LEN, 'n'));
+	EXPECT_EQ(1, ll_filled(self->path, 0, LL_PIN_LEN, 'n'));
+	if (strstr(variant->options, "pnfs"))
+		EXPECT_LT(0, sent("LAYOUTGET"));
+	EXPECT_EQ(0, sent("GETDEVICEINFO"));
+	EXPECT_EQ(0, warnings(log));
+	EXPECT_EQ(0, ll_holder_dereg(&self->h, 0));
+	close(log);
 }
 
 /* The client has it open, and the server's cache for it: no matter. */
