@@ -165,6 +165,7 @@ static int flusher_start(struct flusher *f, struct ll_flush *flush, int fd, char
 	if (!f->pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		munmap(map, LL_FILE_SIZE);
+		close(go[1]);
 		if (ll_run_on(0))
 			_exit(1);
 		while (read(go[0], &c, 1) == 1) {
