@@ -102,8 +102,10 @@ int ll_spare_mount_realtime(struct ll_spare *s)
 		  ll_command("rm -f %s && truncate -s 512M %s", DATA, DATA) ?:
 		  ll_command("mkfs.xfs -q -f -m reflink=0,rmapbt=0 %s -r rtdev=/dev/%s %s",
 			     "-d rtinherit=1", s->block, DATA) ?:
-		  ll_command("mount -o loop,%s,rtdev=/dev/%s %s %s", OPTIONS, s->block,
-			     DATA, LL_SPARE_ROOT);
+		  /* detached when it is unmounted */
+		  ll_command("l=$(losetup -f --show %s) && %s,rtdev=/dev/%s $l %s; %s", DATA,
+			     "mount -o " OPTIONS, s->block, LL_SPARE_ROOT,
+			     "r=$?; losetup -d $l; exit $r");
 
 	return mounted(s, LL_XFS, ret);
 }
