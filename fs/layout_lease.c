@@ -37,18 +37,6 @@
 #include <trace/events/layout_lease.h>
 
 /**
- * layout_lease_requested - does an argument of F_SETLEASE ask for layouts?
- * @arg: argument of F_SETLEASE
- *
- * Context: Any.
- * Return: true if fcntl_setlease_layout() is the one to judge it.
- */
-bool layout_lease_requested(int arg)
-{
-	return arg & (F_LAYOUT | F_EXCLUSIVE);
-}
-
-/**
  * layout_lease_of_file_locked - the layout lease that an open file carries
  * @lc:   layout state of the inode
  * @file: the open file
@@ -69,19 +57,17 @@ struct layout_lease *layout_lease_of_file_locked(struct layout_context *lc,
 }
 
 /**
- * layout_lease_carried - does an open file carry a layout lease?
+ * __layout_lease_carried - layout_lease_carried() where there is layout state
+ * @lc:   layout state of the inode
  * @file: the open file
  *
  * Context: Process context.
  * Return: true if it does.
  */
-bool layout_lease_carried(struct file *file)
+bool __layout_lease_carried(struct layout_context *lc, struct file *file)
 {
-	struct layout_context *lc = layout_context(file_inode(file));
 	bool carried;
 
-	if (!lc)
-		return false;
 	spin_lock(&lc->lc_flctx->flc_lock);
 	carried = layout_lease_of_file_locked(lc, file);
 	spin_unlock(&lc->lc_flctx->flc_lock);
@@ -89,19 +75,17 @@ bool layout_lease_carried(struct file *file)
 }
 
 /**
- * layout_lease_exclude - may an open file get an ordinary lease?
- * @file:  the open file
- * @flctx: file lock context of its inode
+ * __layout_lease_exclude - layout_lease_exclude() where there is layout state
+ * @lc:   layout state of the inode, flc_lock is held
+ * @file: the open file
  *
- * Context: flc_lock is held.
- * Return: 0, or -EBUSY if it carries a layout lease.
+ * Context: Process context.
+ * Return: 0, or -EBUSY.
  */
-int layout_lease_exclude(struct file *file, struct file_lock_context *flctx)
+int __layout_lease_exclude(struct layout_context *lc, struct file *file)
 {
-	struct layout_context *lc = layout_context(file_inode(file));
-
-	lockdep_assert_held(&flctx->flc_lock);
-	return lc && layout_lease_of_file_locked(lc, file) ? -EBUSY : 0;
+	layout_context_assert_held(lc);
+	return layout_lease_of_file_locked(lc, file) ? -EBUSY : 0;
 }
 
 /**

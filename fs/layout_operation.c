@@ -59,28 +59,26 @@ bool __layout_fallocate_breaks(struct inode *inode, int mode, loff_t offset,
 }
 
 /**
- * layout_break_fallocate - open the bracket around a fallocate
+ * __layout_break_fallocate - layout_break_fallocate() with layout state
  * @file:   the open file; one that belongs to a stacked filesystem does not
  *          wait, since that holds locks of its own
  * @mode:   FALLOC_FL_*, checked by the VFS
  * @offset: first byte of the range
  * @len:    bytes in the range
- * @brkp:   receives the break, NULL if the operation takes nothing away
+ * @brkp:   receives the break, left alone if the operation takes nothing away
  *
  * Context: Process context.  Sleeps.  No inode lock, no freeze protection.
  * Return: As layout_break_begin().
  */
-int layout_break_fallocate(struct file *file, int mode, loff_t offset,
-			   loff_t len, struct layout_break **brkp)
+int __layout_break_fallocate(struct file *file, int mode, loff_t offset,
+			     loff_t len, struct layout_break **brkp)
 {
 	unsigned int flags = file->f_mode & FMODE_BACKING ?
 			     LAYOUT_BREAK_NOSTART : 0;
 	struct inode *inode = file_inode(file);
 	loff_t end = offset + len;
 
-	*brkp = NULL;
-	if (!layout_context(inode) ||
-	    !falloc_unmap_range(inode, mode, offset, &end))
+	if (!falloc_unmap_range(inode, mode, offset, &end))
 		return 0;
 	return layout_break_begin(inode, offset, end,
 				  layout_fallocate_reason(mode), flags, brkp);

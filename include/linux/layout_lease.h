@@ -149,9 +149,8 @@ static inline void layout_context_init(struct file_lock_context *flctx)
 int layout_policy_set(struct super_block *sb, enum layout_policy policy);
 
 /* fs/layout_lease.c */
-bool layout_lease_requested(int arg);
-bool layout_lease_carried(struct file *file);
-int layout_lease_exclude(struct file *file, struct file_lock_context *flctx);
+bool __layout_lease_carried(struct layout_context *lc, struct file *file);
+int __layout_lease_exclude(struct layout_context *lc, struct file *file);
 int fcntl_setlease_layout(unsigned int fd, struct file *file, int arg);
 void layout_lease_remove_file(struct file *file, struct file_lock_context *flctx);
 void layout_context_free(struct file_lock_context *flctx);
@@ -173,11 +172,52 @@ int __layout_plain_check(struct inode *inode);
 bool __layout_truncate_breaks(struct inode *inode, loff_t size);
 bool __layout_fallocate_breaks(struct inode *inode, int mode, loff_t offset,
 			       loff_t len);
-int layout_break_fallocate(struct file *file, int mode, loff_t offset,
-			   loff_t len, struct layout_break **brkp);
+int __layout_break_fallocate(struct file *file, int mode, loff_t offset,
+			     loff_t len, struct layout_break **brkp);
 int layout_break_fileattr(struct inode *inode, const struct fileattr *old,
 			  const struct fileattr *new,
 			  struct layout_break **brkp);
+
+/**
+ * layout_lease_requested - does an argument of F_SETLEASE ask for layouts?
+ * @arg: the argument
+ *
+ * Context: Any.
+ * Return: true if fcntl_setlease_layout() is the one to judge it.
+ */
+static inline bool layout_lease_requested(int arg)
+{
+	return arg & (F_LAYOUT | F_EXCLUSIVE);
+}
+
+/**
+ * layout_lease_carried - does an open file carry a layout lease?
+ * @file: the open file
+ *
+ * Context: Process context.
+ * Return: true if it does.
+ */
+static inline bool layout_lease_carried(struct file *file)
+{
+	struct layout_context *lc = layout_context(file_inode(file));
+
+	return unlikely(lc) && __layout_lease_carried(lc, file);
+}
+
+/**
+ * layout_lease_exclude - may an open file get an ordinary lease?
+ * @file:  the open file
+ * @flctx: file lock context of its inode, flc_lock is held
+ *
+ * Context: Process context.
+ * Return: 0, or -EBUSY if it carries a layout lease.
+ */
+static inline int layout_lease_exclude(struct file *file,
+				       struct file_lock_context *flctx)
+{
+	return unlikely(flctx->flc_layout) ?
+		__layout_lease_exclude(flctx->flc_layout, file) : 0;
+}
 
 /**
  * layout_break_end - end the bracket that layout_break_begin() opened
@@ -286,6 +326,27 @@ static inline int layout_break_truncate(struct inode *inode, loff_t size,
 		return 0;
 	return layout_break_begin(inode, size, LLONG_MAX,
 				  LAYOUT_BREAK_TRUNCATE, flags, brkp);
+}
+
+/**
+ * layout_break_fallocate - open the bracket around a fallocate
+ * @file:   the open file; one that belongs to a stacked filesystem does not
+ *          wait, since that holds locks of its own
+ * @mode:   FALLOC_FL_*, checked by the VFS
+ * @offset: first byte of the range
+ * @len:    bytes in the range
+ * @brkp:   receives the break, NULL if the operation takes nothing away
+ *
+ * Context: Process context.  Sleeps.  No inode lock, no freeze protection.
+ * Return: As layout_break_begin().
+ */
+static inline int layout_break_fallocate(struct file *file, int mode,
+					 loff_t offset, loff_t len,
+					 struct layout_break **brkp)
+{
+	*brkp = NULL;
+	return layout_context(file_inode(file)) ?
+		__layout_break_fallocate(file, mode, offset, len, brkp) : 0;
 }
 
 /**
