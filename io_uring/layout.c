@@ -33,6 +33,7 @@
 
 #include "io_uring.h"
 #include "layout.h"
+#include "memmap.h"
 #include "poll.h"
 #include "rsrc.h"
 
@@ -278,20 +279,12 @@ static struct layout_owner *io_layout_owner(struct io_layout_ring *ring)
 	return owner;
 }
 
-/**
- * io_layout_enter - pin on behalf of a ring from here on
- * @ctx:    the ring
- * @outerp: receives what to pass to layout_owner_exit()
- *
- * Context: Process context, uring_lock is held.  May sleep.
- * Return: 0, or -ENOMEM with nothing to exit.
- */
-int io_layout_enter(struct io_ring_ctx *ctx, struct layout_owner **outerp)
+/* Pin on behalf of the ring from here on.  Returns 0 or -ENOMEM. */
+static int io_layout_enter(struct io_ring_ctx *ctx, struct layout_owner **outerp)
 {
 	struct io_layout_ring *ring = ctx->layout;
 	struct layout_owner *owner;
 
-	lockdep_assert_held(&ctx->uring_lock);
 	if (!ring) {
 		ring = io_layout_ring_alloc(ctx);
 		if (!ring)
@@ -304,6 +297,44 @@ int io_layout_enter(struct io_ring_ctx *ctx, struct layout_owner **outerp)
 		return -ENOMEM;
 	*outerp = layout_owner_enter(owner);
 	return 0;
+}
+
+/**
+ * io_layout_pin_pages - io_pin_pages() of a buffer, which may be leased
+ * @ctx:      the ring
+ * @uaddr:    first byte of the buffer
+ * @len:      its length in bytes
+ * @nr_pages: receives the number of pages
+ * @pins:     receives what has been pinned under a layout lease, also after an
+ *            error
+ *
+ * A ring becomes an owner of pins when GUP has refused its memory for the first
+ * time: those that never meet a leased file have nothing to set up.
+ *
+ * Context: Process context, uring_lock is held.  Sleeps.
+ * Return: The pages, or an error of pin_user_pages_leased() or -ENOMEM,
+ *         -EOVERFLOW, -EINVAL for a bad length.
+ */
+struct page **io_layout_pin_pages(struct io_ring_ctx *ctx, unsigned long uaddr,
+				  unsigned long len, int *nr_pages,
+				  struct layout_pins *pins)
+{
+	struct layout_owner *outer;
+	struct page **pages;
+	int ret;
+
+	lockdep_assert_held(&ctx->uring_lock);
+	if (!ctx->layout) {
+		pages = io_pin_pages(uaddr, len, nr_pages, pins);
+		if (pages != ERR_PTR(-EOPNOTSUPP))
+			return pages;
+	}
+	ret = io_layout_enter(ctx, &outer);
+	if (ret)
+		return ERR_PTR(ret);
+	pages = io_pin_pages(uaddr, len, nr_pages, pins);
+	layout_owner_exit(outer);
+	return pages;
 }
 
 /**

@@ -5,6 +5,7 @@
 #include <linux/io_uring_types.h>
 #include <linux/layout_lease.h>
 
+#include "memmap.h"
 #include "rsrc.h"
 
 struct seq_file;
@@ -22,7 +23,9 @@ struct io_layout_use {
 };
 
 #ifdef CONFIG_LAYOUT_LEASE
-int io_layout_enter(struct io_ring_ctx *ctx, struct layout_owner **outerp);
+struct page **io_layout_pin_pages(struct io_ring_ctx *ctx, unsigned long uaddr,
+				  unsigned long len, int *nr_pages,
+				  struct layout_pins *pins);
 int io_layout_buf_attach(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu,
 			 struct layout_pins *pins);
 void io_layout_buf_close(struct io_layout_buf *buf);
@@ -52,11 +55,13 @@ static inline void io_layout_end(struct io_kiocb *req)
 		__io_layout_end(req);
 }
 #else
-static inline int io_layout_enter(struct io_ring_ctx *ctx,
-				  struct layout_owner **outerp)
+static inline struct page **io_layout_pin_pages(struct io_ring_ctx *ctx,
+						unsigned long uaddr,
+						unsigned long len,
+						int *nr_pages,
+						struct layout_pins *pins)
 {
-	*outerp = NULL;
-	return 0;
+	return io_pin_pages(uaddr, len, nr_pages, NULL);
 }
 
 static inline int io_layout_buf_attach(struct io_ring_ctx *ctx,
