@@ -441,7 +441,12 @@ static inline void layout_walk_stop(struct layout_walk *walk)
 int layout_revoke_pins(struct pid *holder, bool file, dev_t dev,
 		       unsigned long ino);
 
+/* mm/layout_grab.c */
+unsigned long layout_grab_mapped(struct vm_area_struct *vma, unsigned long addr,
+				 unsigned long nr_pages, struct page **pages);
+
 /* mm/layout_pin.c */
+struct layout_pin *layout_pin_alloc(void);
 bool layout_owner_revoke(struct layout_owner *owner);
 
 /* fs/layout_escalate.c */

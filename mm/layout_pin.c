@@ -27,6 +27,7 @@
 #include <linux/dax.h>
 #include <linux/file.h>
 #include <linux/llist.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
@@ -52,6 +53,16 @@
 
 /* Pins of an owner shown under one hold of its lock. */
 #define LAYOUT_SHOW_PINS	256
+
+/* There can be millions of pins, and no size of kmalloc() suits them. */
+static struct kmem_cache *layout_pin_cache __ro_after_init;
+
+static int __init layout_pin_init(void)
+{
+	layout_pin_cache = KMEM_CACHE(layout_pin, SLAB_ACCOUNT | SLAB_PANIC);
+	return 0;
+}
+core_initcall(layout_pin_init);
 
 /**
  * layout_owner_alloc - describe an owner file
@@ -263,6 +274,17 @@ static struct layout_lease *layout_pin_unlink_locked(struct layout_pin *pin)
 	return lease;
 }
 
+/**
+ * layout_pin_alloc - memory for a pin, charged to the caller
+ *
+ * Context: Process context.  May sleep.
+ * Return: A pin of zeros, or NULL if there is no memory.
+ */
+struct layout_pin *layout_pin_alloc(void)
+{
+	return kmem_cache_zalloc(layout_pin_cache, GFP_KERNEL);
+}
+
 /*
  * Free a pin that is not in the tree.  @file is the leased file: once the last
  * pin is unlinked the lease may be gone.
@@ -270,7 +292,7 @@ static struct layout_lease *layout_pin_unlink_locked(struct layout_pin *pin)
 static void layout_pin_free(struct layout_pin *pin, struct file *file)
 {
 	layout_owner_put(pin->lp_owner);
-	kfree(pin);
+	kmem_cache_free(layout_pin_cache, pin);
 	fput(file);
 }
 
@@ -353,7 +375,7 @@ static struct layout_pin *layout_pin_insert(struct inode *inode,
 
 	if (!lc)
 		return ERR_PTR(-EOPNOTSUPP);
-	pin = kzalloc(sizeof(*pin), GFP_KERNEL_ACCOUNT);
+	pin = layout_pin_alloc();
 	if (!pin)
 		return ERR_PTR(-ENOMEM);
 	pin->lp_first = first;
@@ -367,7 +389,7 @@ static struct layout_pin *layout_pin_insert(struct inode *inode,
 	spin_unlock(&lc->lc_flctx->flc_lock);
 	if (error) {
 		layout_owner_put(pin->lp_owner);
-		kfree(pin);
+		kmem_cache_free(layout_pin_cache, pin);
 		return ERR_PTR(error);
 	}
 	return pin;
@@ -440,23 +462,33 @@ release_slot:
 	return error;
 }
 
-/* pin_user_pages() that takes all of them or none. */
-static long layout_pin_pages(unsigned long start, unsigned long nr_pages,
-			     unsigned int gup_flags, struct page **pages)
+/*
+ * pin_user_pages() that takes all of them or none.  It gets the pages one by one
+ * for which layout_grab_mapped() would have to take a fault: what a fault has
+ * mapped is often more than one.
+ */
+static long layout_pin_pages(struct vm_area_struct *vma, unsigned long start,
+			     unsigned long nr_pages, unsigned int gup_flags,
+			     struct page **pages)
 {
-	unsigned long done = 0;
+	unsigned long done, addr;
 	long ret;
 
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	done = layout_grab_mapped(vma, start, nr_pages, pages);
 	while (done < nr_pages) {
-		ret = pin_user_pages(start + (done << PAGE_SHIFT),
-				     nr_pages - done,
+		addr = start + (done << PAGE_SHIFT);
+		ret = pin_user_pages(addr, 1,
 				     gup_flags | FOLL_WRITE | FOLL_LEASED,
 				     pages + done);
 		if (ret <= 0) {
 			unpin_user_pages(pages, done);
 			return ret ? ret : -EAGAIN;
 		}
-		done += ret;
+		done++;
+		done += layout_grab_mapped(vma, addr + PAGE_SIZE,
+					   nr_pages - done, pages + done);
 	}
 	return 0;
 }
@@ -497,7 +529,7 @@ static long layout_pin_vma(struct mm_struct *mm, unsigned long start,
 	if (IS_ERR(pin))
 		return PTR_ERR(pin);
 
-	ret = layout_pin_pages(start, nr_pages, gup_flags, pages);
+	ret = layout_pin_pages(vma, start, nr_pages, gup_flags, pages);
 	if (ret)
 		goto drop_pin;
 	ret = dax_match_entries(vma->vm_file->f_mapping, pages, &first, &last);
@@ -513,6 +545,21 @@ unpin_pages:
 	unpin_user_pages(pages, nr_pages);
 drop_pin:
 	layout_pin_drop(pin);
+	return ret;
+}
+
+/* layout_pin_vma(), for which it takes mmap_lock. */
+static long layout_pin_some(unsigned long start, unsigned long nr_pages,
+			    unsigned int gup_flags, struct page **pages,
+			    struct layout_pins *pins)
+{
+	struct mm_struct *mm = current->mm;
+	long ret;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	ret = layout_pin_vma(mm, start, nr_pages, gup_flags, pages, pins);
+	mmap_read_unlock(mm);
 	return ret;
 }
 
@@ -546,39 +593,57 @@ long pin_user_pages_leased(unsigned long start, unsigned long nr_pages,
 			   unsigned int gup_flags, struct page **pages,
 			   struct layout_pins *pins)
 {
-	struct mm_struct *mm = current->mm;
 	unsigned long done = 0, addr;
 	long ret;
 
 	start = untagged_addr(start) & PAGE_MASK;
-	while (done < nr_pages) {
+	for (;;) {
 		addr = start + (done << PAGE_SHIFT);
 		ret = pin_user_pages_fast(addr, nr_pages - done, gup_flags,
 					  pages + done);
-		if (ret == -EOPNOTSUPP && current->layout_owner) {
-			if (mmap_read_lock_killable(mm)) {
-				ret = -EINTR;
-				goto unpin_pages;
-			}
-			ret = layout_pin_vma(mm, addr, nr_pages - done,
-					     gup_flags, pages + done, pins);
-			mmap_read_unlock(mm);
-		}
+		if (ret == -EOPNOTSUPP && current->layout_owner)
+			ret = layout_pin_some(addr, nr_pages - done, gup_flags,
+					      pages + done, pins);
 		/* Nothing, if the mapping changes all the time. */
 		if (!ret && fatal_signal_pending(current))
 			ret = -EINTR;
 		if (ret < 0)
-			goto unpin_pages;
+			break;
 		done += ret;
+		if (done >= nr_pages)
+			return nr_pages;
 		cond_resched();
 	}
-	return nr_pages;
-
-unpin_pages:
 	unpin_user_pages(pages, done);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(pin_user_pages_leased);
+
+/**
+ * __layout_pins_unpin - layout_pins_unpin() for a set that is not empty
+ * @page:     the first page
+ * @nr_pages: how many there are, contiguous and of the same device
+ *
+ * What is dirty are entries, and those are already.  So this is
+ * unpin_user_page_range_dirty_lock() without the lock.
+ *
+ * Context: Any.
+ * Return: false if these pages are not FS-DAX.
+ */
+bool __layout_pins_unpin(struct page *page, unsigned long nr_pages)
+{
+	unsigned long i;
+
+	if (!is_zone_device_page(page) ||
+	    page->pgmap->type != MEMORY_DEVICE_FS_DAX)
+		return false;
+	mod_node_page_state(page_pgdat(page), NR_FOLL_PIN_RELEASED, nr_pages);
+	for (i = 0; i < nr_pages; i++)
+		put_devmap_managed_folio_refs(page_folio(page + i),
+					      GUP_PIN_COUNTING_BIAS);
+	return true;
+}
+EXPORT_SYMBOL_GPL(__layout_pins_unpin);
 
 static void layout_pins_drop(struct llist_node *first)
 {

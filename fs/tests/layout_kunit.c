@@ -267,7 +267,7 @@ struct layout_pin *layout_kunit_pin(struct layout_kunit *k, int nr,
 				    pgoff_t first, pgoff_t last)
 {
 	struct layout_kunit_holder *h = &k->holders[nr];
-	struct layout_pin *pin = kzalloc(sizeof(*pin), GFP_KERNEL);
+	struct layout_pin *pin = layout_pin_alloc();
 
 	KUNIT_ASSERT_NOT_NULL(k->test, pin);
 	pin->lp_range.start = first;

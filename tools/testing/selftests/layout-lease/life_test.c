@@ -9,6 +9,8 @@
 #include <linux/fs.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -424,6 +426,64 @@ TEST_F(reflink, shared_extent_that_is_mapped_is_unshared)
 	EXPECT_EQ(1, ll_filled(self->path, 0, 1, 'w'));
 	EXPECT_EQ(1, ll_filled(self->other, 0, LL_PAGE, 'f'));
 	EXPECT_EQ(0, ll_extent_flags(self->path, 0) & FIEMAP_EXTENT_SHARED);
+}
+
+/* Page faults that it takes to read these pages. */
+static long read_faults(const char *map, size_t len)
+{
+	struct rusage before, after;
+	size_t i;
+
+	getrusage(RUSAGE_SELF, &before);
+	for (i = 0; i < len; i += LL_PAGE)
+		__atomic_load_n(&map[i], __ATOMIC_RELAXED);
+	getrusage(RUSAGE_SELF, &after);
+	return after.ru_minflt - before.ru_minflt;
+}
+
+/*
+ * Read by the holder itself, through huge entries and through small ones: its
+ * page tables show the shared blocks, but not writable.
+ */
+TEST_F(reflink, shared_extent_that_the_holder_has_read_is_unshared)
+{
+	static const size_t huge = 2 * LL_MIB;
+	struct ll_rdma r;
+	struct ibv_mr *mr;
+	char path[LL_PATH], other[LL_PATH], *map;
+	int fd, shift;
+	long faults;
+
+	ll_name(&self->env, "g", path);
+	fd = ll_open(path, O_RDWR | O_CREAT);
+	ASSERT_LE(0, fd);
+	/* in one go, so that the blocks are aligned */
+	ASSERT_EQ(0, ll_ret(fallocate(fd, 0, 0, LL_FILE_SIZE)));
+	ASSERT_EQ(0, ll_write_fill(path, 0, LL_FILE_SIZE, 'g'));
+	ASSERT_EQ(0, ll_sparse(&self->env, "g.2", LL_FILE_SIZE, other));
+	ASSERT_EQ(0, ll_break(OP_CLONE_SRC, path, 0, LL_FILE_SIZE));
+	ASSERT_EQ(0, ll_rdma_open(&r));
+	ASSERT_EQ(0, ll_take(fd, true, LL_SIG));
+	for (shift = 0; shift < 2; shift++) {
+		off_t off = shift * LL_FAR;
+
+		ASSERT_EQ(FIEMAP_EXTENT_SHARED,
+			  ll_extent_flags(path, off) & FIEMAP_EXTENT_SHARED);
+		map = ll_map_fd(fd, LL_FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, shift);
+		ASSERT_NE(NULL, map);
+		faults = read_faults(map + off, huge);
+		EXPECT_TRUE(shift ? faults >= 512 : faults <= 8) TH_LOG("%ld faults", faults);
+		ASSERT_EQ(0, ll_reg(&r, map + off, LL_PIN_LEN, &mr));
+		EXPECT_EQ(0, ll_extent_flags(path, off) & FIEMAP_EXTENT_SHARED);
+		EXPECT_NE(ll_physical(path, off), ll_physical(other, off));
+		map[off] = 'w';
+		EXPECT_EQ(1, ll_filled(path, off, 1, 'w'));
+		EXPECT_EQ(1, ll_filled(other, off, LL_PAGE, 'g'));
+		ASSERT_EQ(0, ll_dereg(&mr));
+		munmap(map, LL_FILE_SIZE);
+	}
+	ll_rdma_close(&r);
+	close(fd);
 }
 
 /*
