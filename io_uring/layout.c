@@ -300,7 +300,7 @@ static int io_layout_enter(struct io_ring_ctx *ctx, struct layout_owner **outerp
 }
 
 /**
- * io_layout_pin_pages - io_pin_pages() of a buffer, which may be leased
+ * __io_layout_pin_pages - io_layout_pin_pages() where memory may be leased
  * @ctx:      the ring
  * @uaddr:    first byte of the buffer
  * @len:      its length in bytes
@@ -308,27 +308,19 @@ static int io_layout_enter(struct io_ring_ctx *ctx, struct layout_owner **outerp
  * @pins:     receives what has been pinned under a layout lease, also after an
  *            error
  *
- * A ring becomes an owner of pins when GUP has refused its memory for the first
- * time: those that never meet a leased file have nothing to set up.
- *
  * Context: Process context, uring_lock is held.  Sleeps.
  * Return: The pages, or an error of pin_user_pages_leased() or -ENOMEM,
  *         -EOVERFLOW, -EINVAL for a bad length.
  */
-struct page **io_layout_pin_pages(struct io_ring_ctx *ctx, unsigned long uaddr,
-				  unsigned long len, int *nr_pages,
-				  struct layout_pins *pins)
+struct page **__io_layout_pin_pages(struct io_ring_ctx *ctx,
+				    unsigned long uaddr, unsigned long len,
+				    int *nr_pages, struct layout_pins *pins)
 {
 	struct layout_owner *outer;
 	struct page **pages;
 	int ret;
 
 	lockdep_assert_held(&ctx->uring_lock);
-	if (!ctx->layout) {
-		pages = io_pin_pages(uaddr, len, nr_pages, pins);
-		if (pages != ERR_PTR(-EOPNOTSUPP))
-			return pages;
-	}
 	ret = io_layout_enter(ctx, &outer);
 	if (ret)
 		return ERR_PTR(ret);
@@ -338,7 +330,7 @@ struct page **io_layout_pin_pages(struct io_ring_ctx *ctx, unsigned long uaddr,
 }
 
 /**
- * io_layout_buf_attach - hand the pins of a buffer over to it
+ * __io_layout_buf_attach - hand the pins of a buffer over to it
  * @ctx:  the ring
  * @imu:  a buffer that is ready but for this
  * @pins: what has been pinned for it under a layout lease, empty afterwards
@@ -346,14 +338,12 @@ struct page **io_layout_pin_pages(struct io_ring_ctx *ctx, unsigned long uaddr,
  * Context: Process context, uring_lock is held.  May sleep.
  * Return: 0, or -ENOMEM with nothing done.
  */
-int io_layout_buf_attach(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu,
-			 struct layout_pins *pins)
+int __io_layout_buf_attach(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu,
+			   struct layout_pins *pins)
 {
 	struct io_layout_ring *ring = ctx->layout;
 	struct io_layout_buf *buf;
 
-	if (layout_pins_empty(pins))
-		return 0;
 	buf = kzalloc(sizeof(*buf), GFP_KERNEL_ACCOUNT);
 	if (!buf)
 		return -ENOMEM;

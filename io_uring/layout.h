@@ -23,11 +23,11 @@ struct io_layout_use {
 };
 
 #ifdef CONFIG_LAYOUT_LEASE
-struct page **io_layout_pin_pages(struct io_ring_ctx *ctx, unsigned long uaddr,
-				  unsigned long len, int *nr_pages,
-				  struct layout_pins *pins);
-int io_layout_buf_attach(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu,
-			 struct layout_pins *pins);
+struct page **__io_layout_pin_pages(struct io_ring_ctx *ctx,
+				    unsigned long uaddr, unsigned long len,
+				    int *nr_pages, struct layout_pins *pins);
+int __io_layout_buf_attach(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu,
+			   struct layout_pins *pins);
 void io_layout_buf_close(struct io_layout_buf *buf);
 bool io_layout_begin(struct io_layout_use *use, struct io_kiocb *req,
 		     unsigned int issue_flags);
@@ -36,6 +36,36 @@ void __io_layout_end(struct io_kiocb *req);
 bool io_layout_closed(const struct io_kiocb *req);
 void io_layout_ring_close(struct io_ring_ctx *ctx);
 void io_layout_show_fdinfo(struct seq_file *m, struct io_ring_ctx *ctx);
+
+/*
+ * io_pin_pages() of a buffer, which may be leased.  A ring becomes an owner of pins
+ * when GUP has refused its memory for the first time: those that never meet a
+ * leased file have nothing to set up.
+ */
+static inline struct page **io_layout_pin_pages(struct io_ring_ctx *ctx,
+						unsigned long uaddr,
+						unsigned long len,
+						int *nr_pages,
+						struct layout_pins *pins)
+{
+	struct page **pages;
+
+	if (likely(!ctx->layout)) {
+		pages = io_pin_pages(uaddr, len, nr_pages, pins);
+		if (likely(pages != ERR_PTR(-EOPNOTSUPP)))
+			return pages;
+	}
+	return __io_layout_pin_pages(ctx, uaddr, len, nr_pages, pins);
+}
+
+/* Hand what was pinned under a layout lease over to the buffer.  0 or -ENOMEM. */
+static inline int io_layout_buf_attach(struct io_ring_ctx *ctx,
+				       struct io_mapped_ubuf *imu,
+				       struct layout_pins *pins)
+{
+	return layout_pins_empty(pins) ? 0 :
+					 __io_layout_buf_attach(ctx, imu, pins);
+}
 
 /* Is the buffer pinned under a layout lease? */
 static inline struct io_layout_buf *io_layout_buf(const struct io_mapped_ubuf *imu)

@@ -564,43 +564,26 @@ static long layout_pin_some(unsigned long start, unsigned long nr_pages,
 }
 
 /**
- * pin_user_pages_leased - pin user pages for long, FS-DAX pages under a lease
- * @start:     user address; the page that it lies in is the first
+ * __pin_user_pages_leased - pin_user_pages_leased() from its first GUP-fast on
+ * @start:     user address
  * @nr_pages:  pages to pin
  * @gup_flags: FOLL_LONGTERM and what pin_user_pages_fast() takes besides
- * @pages:     receives the pages, room for @nr_pages
- * @pins:      receives the pins of FS-DAX ranges.  Calls with the same set
- *             accumulate, and contiguous ranges become one pin
- *
- * Where the memory is not FS-DAX this is pin_user_pages_fast().  FS-DAX memory
- * is pinned on behalf of the owner declared with layout_owner_enter(), and for
- * writing whatever @gup_flags say: a write fault allocates what is missing and
- * unshares what is shared.
- *
- * After an error the caller has to unpin what earlier calls with @pins have
- * returned, and to call layout_pins_release().
+ * @pages:     receives the pages
+ * @pins:      receives the pins of FS-DAX ranges
+ * @ret:       what pin_user_pages_fast() has returned for all of these pages
  *
  * Context: Process context.  Takes mmap_lock.  Sleeps.
- * Return: @nr_pages, or: -EOPNOTSUPP for FS-DAX memory without an exclusive
- *         layout lease of the caller, in a private mapping or without an owner;
- *         -EIO if the owner has been revoked; -EAGAIN if a break is pending on
- *         the range; -EFAULT for a mapping that cannot be written to, no space
- *         or a range beyond the end of the file; -EINTR for a fatal signal;
- *         -ENOMEM; and what
- *         pin_user_pages_fast() returns.
+ * Return: As pin_user_pages_leased().
  */
-long pin_user_pages_leased(unsigned long start, unsigned long nr_pages,
-			   unsigned int gup_flags, struct page **pages,
-			   struct layout_pins *pins)
+long __pin_user_pages_leased(unsigned long start, unsigned long nr_pages,
+			     unsigned int gup_flags, struct page **pages,
+			     struct layout_pins *pins, long ret)
 {
 	unsigned long done = 0, addr;
-	long ret;
 
 	start = untagged_addr(start) & PAGE_MASK;
 	for (;;) {
 		addr = start + (done << PAGE_SHIFT);
-		ret = pin_user_pages_fast(addr, nr_pages - done, gup_flags,
-					  pages + done);
 		if (ret == -EOPNOTSUPP && current->layout_owner)
 			ret = layout_pin_some(addr, nr_pages - done, gup_flags,
 					      pages + done, pins);
@@ -613,11 +596,14 @@ long pin_user_pages_leased(unsigned long start, unsigned long nr_pages,
 		if (done >= nr_pages)
 			return nr_pages;
 		cond_resched();
+		addr = start + (done << PAGE_SHIFT);
+		ret = pin_user_pages_fast(addr, nr_pages - done, gup_flags,
+					  pages + done);
 	}
 	unpin_user_pages(pages, done);
 	return ret;
 }
-EXPORT_SYMBOL_GPL(pin_user_pages_leased);
+EXPORT_SYMBOL_GPL(__pin_user_pages_leased);
 
 /**
  * __layout_pins_unpin - layout_pins_unpin() for a set that is not empty

@@ -387,9 +387,9 @@ struct layout_owner *layout_owner_get(struct layout_owner *owner);
 void layout_owner_put(struct layout_owner *owner);
 bool layout_owner_revoked(const struct layout_owner *owner);
 void layout_owner_show_fdinfo(struct seq_file *m, struct layout_owner *owner);
-long pin_user_pages_leased(unsigned long start, unsigned long nr_pages,
-			   unsigned int gup_flags, struct page **pages,
-			   struct layout_pins *pins);
+long __pin_user_pages_leased(unsigned long start, unsigned long nr_pages,
+			     unsigned int gup_flags, struct page **pages,
+			     struct layout_pins *pins, long ret);
 void __layout_pins_release(struct layout_pins *pins);
 bool __layout_pins_unpin(struct page *page, unsigned long nr_pages);
 
@@ -417,6 +417,44 @@ static inline struct layout_owner *layout_owner_enter(struct layout_owner *owner
 static inline void layout_owner_exit(struct layout_owner *outer)
 {
 	current->layout_owner = outer;
+}
+
+/**
+ * pin_user_pages_leased - pin user pages for long, FS-DAX pages under a lease
+ * @start:     user address; the page that it lies in is the first
+ * @nr_pages:  pages to pin
+ * @gup_flags: FOLL_LONGTERM and what pin_user_pages_fast() takes besides
+ * @pages:     receives the pages, room for @nr_pages
+ * @pins:      receives the pins of FS-DAX ranges.  Calls with the same set
+ *             accumulate, and contiguous ranges become one pin
+ *
+ * Where the memory is not FS-DAX this is pin_user_pages_fast().  FS-DAX memory
+ * is pinned on behalf of the owner declared with layout_owner_enter(), and for
+ * writing whatever @gup_flags say: a write fault allocates what is missing and
+ * unshares what is shared.
+ *
+ * After an error the caller has to unpin what earlier calls with @pins have
+ * returned, and to call layout_pins_release().
+ *
+ * Context: Process context.  Takes mmap_lock.  Sleeps.
+ * Return: @nr_pages, or: -EOPNOTSUPP for FS-DAX memory without an exclusive
+ *         layout lease of the caller, in a private mapping or without an owner;
+ *         -EIO if the owner has been revoked; -EAGAIN if a break is pending on
+ *         the range; -EFAULT for a mapping that cannot be written to, no space
+ *         or a range beyond the end of the file; -EINTR for a fatal signal;
+ *         -ENOMEM; and what pin_user_pages_fast() returns.
+ */
+static inline long pin_user_pages_leased(unsigned long start,
+					 unsigned long nr_pages,
+					 unsigned int gup_flags,
+					 struct page **pages,
+					 struct layout_pins *pins)
+{
+	long ret = pin_user_pages_fast(start, nr_pages, gup_flags, pages);
+
+	return likely(ret == nr_pages) ? ret :
+		__pin_user_pages_leased(start, nr_pages, gup_flags, pages, pins,
+					ret);
 }
 
 /**
