@@ -346,21 +346,20 @@ static void layout_break_abandon(struct layout_break *brk, int error)
  *
  * Context: Process context.  May sleep.  On return flc_lock is held: the break
  *          has room for all leases that there are.
- * Return: The break, or NULL if there is no memory, and then no lock is held.
+ * Return: The break, or NULL if there is no memory.
  */
 struct layout_break *layout_break_prepare(struct layout_context *lc,
 					  pgoff_t first, pgoff_t last,
 					  unsigned int reason, gfp_t gfp)
+	__acquires(&lc->lc_flctx->flc_lock)
 {
 	unsigned int max_told = READ_ONCE(lc->lc_nr_leases);
 	struct layout_break *brk;
 
 	for (;;) {
 		brk = layout_break_alloc(lc, first, last, reason, max_told, gfp);
-		if (!brk)
-			return NULL;
 		spin_lock(&lc->lc_flctx->flc_lock);
-		if (lc->lc_nr_leases <= brk->lb_max_told)
+		if (!brk || lc->lc_nr_leases <= brk->lb_max_told)
 			return brk;
 		max_told = lc->lc_nr_leases;
 		spin_unlock(&lc->lc_flctx->flc_lock);
@@ -385,8 +384,10 @@ static int layout_break_list(struct layout_context *lc, loff_t start,
 	brk = layout_break_prepare(lc, start >> PAGE_SHIFT,
 				   layout_last_page(end), reason,
 				   GFP_KERNEL_ACCOUNT);
-	if (!brk)
+	if (!brk) {
+		spin_unlock(&lc->lc_flctx->flc_lock);
 		return -ENOMEM;
+	}
 	error = layout_break_admit_locked(brk, flags);
 	if (!error) {
 		layout_break_start_locked(brk, &dispose);

@@ -393,7 +393,8 @@ struct layout_break *layout_break_told_locked(struct layout_lease *lease,
 					      struct layout_told **toldp);
 struct layout_break *layout_break_prepare(struct layout_context *lc,
 					  pgoff_t first, pgoff_t last,
-					  unsigned int reason, gfp_t gfp);
+					  unsigned int reason, gfp_t gfp)
+	__acquires(&lc->lc_flctx->flc_lock);
 void layout_break_start_locked(struct layout_break *brk,
 			       struct list_head *dispose);
 void layout_break_dispose(struct list_head *dispose);
