@@ -10,17 +10,18 @@ dir=$(cd "$(dirname "$0")" && pwd)
 limit=$1
 shift
 
-# A kernel that looks for leaks is told when to, and says so in its log.  Twice:
-# what is on its way through a queue counts as leaked once.
+# A kernel that looks for leaks is told when to, and says so in its log: in the end,
+# since it looks for a minute.  Twice: what is on its way through a queue counts as
+# leaked once.
 leaks() {
 	[ -e /sys/kernel/debug/kmemleak ] || return 0
+	echo "rig: begin looking for leaks" >/dev/kmsg
 	sleep 6		# younger objects are not looked at
 	echo scan >/sys/kernel/debug/kmemleak
 	echo scan >/sys/kernel/debug/kmemleak
 	while IFS= read -r line; do
 		echo "$line" >/dev/kmsg
 	done </sys/kernel/debug/kmemleak
-	echo clear >/sys/kernel/debug/kmemleak
 }
 
 for program; do
@@ -42,6 +43,6 @@ for program; do
 	wait "$guard" 2>/dev/null
 	echo "@@ end $program $rc"
 	echo "rig: end $program $rc" >/dev/kmsg
-	leaks
 done
+leaks
 exit 0
