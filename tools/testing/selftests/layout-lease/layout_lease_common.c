@@ -18,6 +18,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +42,21 @@ int64_t ll_now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+/*
+ * The time that the harness gives a test, which it sets an alarm for, is that of an
+ * ordinary kernel. LL_SLOW is how many times slower this one is.
+ */
+unsigned int alarm(unsigned int seconds)
+{
+	const char *slow = getenv("LL_SLOW");
+	struct itimerval timer = {
+		.it_value.tv_sec = seconds * (slow ? atoi(slow) : 1),
+	}, old;
+
+	setitimer(ITIMER_REAL, &timer, &old);
+	return old.it_value.tv_sec;
 }
 
 void ll_sleep_ms(int ms)
