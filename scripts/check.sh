@@ -126,8 +126,11 @@ collect_variant() {
 	local file
 	for file in "$out/$1"-*.out; do
 		file=${file%.out}
-		[ -e "$file.ended" ] && cat "$file.results" >>"$results" ||
+		if [ -e "$file.ended" ]; then
+			cat "$file.results" >>"$results"
+		else
 			fail "$1: guest ${file##*-} was not looked at to its end"
+		fi
 	done
 }
 
