@@ -67,8 +67,8 @@ static int untrace(struct ll_inside *in, long pid)
 	int status;
 
 	(void)in;
-	/* where it has stopped on its way to the end */
-	waitpid(pid, &status, __WALL | WNOHANG);
+	/* where it has stopped on its way to the end, or at its end */
+	waitpid(pid, &status, __WALL);
 	ptrace(PTRACE_DETACH, pid, NULL, NULL);
 	return 0;
 }

@@ -253,7 +253,9 @@ int ll_wait_exit(pid_t pid, int timeout_ms, int *status)
 	close(p.fd);
 	if (ret <= 0)
 		return -ETIMEDOUT;
-	return waitpid(pid, status, 0) == pid ? 0 : -errno;
+	ret = waitpid(pid, status, WNOHANG);
+	/* a tracer may still have to see that it is dead */
+	return ret == pid ? 0 : ret ? -errno : -ETIMEDOUT;
 }
 
 /* Runs a command; its exit status, or a negative errno. */
