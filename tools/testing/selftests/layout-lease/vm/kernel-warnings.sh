@@ -20,7 +20,7 @@ patterns+='|EXT4-fs error|EXT4-fs warning'
 
 # A test's own marker may quote anything; the kernel's lines are the rest.  The
 # device that tests take away from under its filesystem is pmem2, and a filesystem
-# may say that it misses it.
+# may say that it misses it; one that has only its files there is on a loop device.
 other='rig: |EXT4-fs (error|warning) \(device pmem2\)'
-other+='|XFS \(pmem2\): .*(shutdown|Shutdown|Shutting down)'
+other+='|XFS \((pmem2|loop[0-9]+)\): .*(shutdown|Shutdown|Shutting down)'
 ! grep -nEa "$patterns" "$1" | grep -vEa "$other"
