@@ -471,24 +471,24 @@ static long layout_pin_pages(struct vm_area_struct *vma, unsigned long start,
 			     unsigned long nr_pages, unsigned int gup_flags,
 			     struct page **pages)
 {
-	unsigned long done, addr;
+	unsigned long done = 0, addr;
 	long ret;
 
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	done = layout_grab_mapped(vma, start, nr_pages, pages);
 	while (done < nr_pages) {
 		addr = start + (done << PAGE_SHIFT);
-		ret = pin_user_pages(addr, 1,
-				     gup_flags | FOLL_WRITE | FOLL_LEASED,
-				     pages + done);
+		ret = layout_grab_mapped(vma, addr, nr_pages - done,
+					 pages + done);
+		if (!ret)
+			ret = pin_user_pages(addr, 1,
+					     gup_flags | FOLL_WRITE | FOLL_LEASED,
+					     pages + done);
 		if (ret <= 0) {
 			unpin_user_pages(pages, done);
 			return ret ? ret : -EAGAIN;
 		}
-		done++;
-		done += layout_grab_mapped(vma, addr + PAGE_SIZE,
-					   nr_pages - done, pages + done);
+		done += ret;
 	}
 	return 0;
 }

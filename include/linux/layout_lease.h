@@ -496,7 +496,8 @@ static inline void layout_pins_release(struct layout_pins *pins)
 static inline bool layout_pins_unpin(const struct layout_pins *pins,
 				     struct page *page, unsigned long nr_pages)
 {
-	return unlikely(pins->first) && __layout_pins_unpin(page, nr_pages);
+	return unlikely(!layout_pins_empty(pins)) &&
+	       __layout_pins_unpin(page, nr_pages);
 }
 
 #else /* !CONFIG_LAYOUT_LEASE */
