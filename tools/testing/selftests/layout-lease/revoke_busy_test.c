@@ -91,14 +91,18 @@ FIXTURE_VARIANT_ADD(busy, xfs) {
 	.fs = LL_XFS,
 };
 
+/* A context with the pin of a holder that is gone. */
+static int open_pinned(struct command *c, struct ll_env *env, char *path)
+{
+	return ll_file(env, "f", LL_FILE_SIZE, path) ?: ll_rdma_open(&c->r) ?:
+	       ll_leave(&c->r, path, 0, LL_PIN_LEN, 1, &c->left);
+}
+
 FIXTURE_SETUP(busy)
 {
 	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, "break"));
 	ASSERT_EQ(0, ll_sysctl("lease-break-time", 25));
-	ASSERT_EQ(0, ll_file(&self->env, "f", LL_FILE_SIZE, self->path));
-	ASSERT_EQ(0, ll_rdma_open(&self->c.r));
-	ASSERT_EQ(0, ll_leave(&self->c.r, self->path, 0, LL_PIN_LEN, 1,
-			      &self->c.left));
+	ASSERT_EQ(0, open_pinned(&self->c, &self->env, self->path));
 	self->c.response = self->answer;
 	self->c.cpu = -1;
 }
@@ -173,10 +177,7 @@ TEST_F_TIMEOUT(busy, command_that_has_not_locked_the_object_yet_answers_EIO, 240
 	for (i = 0; i < TRIES && !ret; i++) {
 		if (i) {
 			ll_rdma_close(&self->c.r);
-			ASSERT_EQ(0, ll_file(&self->env, "f", LL_FILE_SIZE, self->path));
-			ASSERT_EQ(0, ll_rdma_open(&self->c.r));
-			ASSERT_EQ(0, ll_leave(&self->c.r, self->path, 0, LL_PIN_LEN, 1,
-					      &self->c.left));
+			ASSERT_EQ(0, open_pinned(&self->c, &self->env, self->path));
 		}
 		sync();
 		ll_sleep_ms(100);
