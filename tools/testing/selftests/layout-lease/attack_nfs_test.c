@@ -229,24 +229,20 @@ static int sent(const char *op)
 /* Warnings in the kernel log, from where it has been read to. */
 static int warnings(int log)
 {
-	char record[1024];
+	char text[1024];
 	int count = 0;
-	ssize_t n;
 
-	while ((n = read(log, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
-		record[n < 0 ? 0 : n] = '\0';
-		count += !!strstr(record, "WARNING: ");
-	}
+	while (ll_kmsg_next(log, text, sizeof(text)))
+		count += !!strstr(text, "WARNING: ");
 	return count;
 }
 
 /* What is pinned stays dirty, and of such a file there is no pNFS layout. */
 TEST_F_TIMEOUT(nfs, client_does_the_IO_of_a_pinned_file_through_the_server, 120)
 {
-	int log = ll_open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	int log = ll_kmsg();
 
 	ASSERT_LE(0, log);
-	lseek(log, 0, SEEK_END);
 	EXPECT_EQ(1, ll_filled(self->far, 0, LL_FILE_SIZE, 'f'));
 	EXPECT_EQ(0, ll_write_fill(self->far, 0, LL_PIN_LEN, 'n'));
 	EXPECT_EQ(1, ll_filled(self->path, 0, LL_PIN_LEN, 'n'));

@@ -87,9 +87,8 @@ FIXTURE_SETUP(wait)
 	sigemptyset(&self->told);
 	sigaddset(&self->told, LL_SIG);
 	ASSERT_EQ(0, ll_ret(sigprocmask(SIG_BLOCK, &self->told, NULL)));
-	self->log = ll_open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	self->log = ll_kmsg();
 	ASSERT_LE(0, self->log);
-	lseek(self->log, 0, SEEK_END);
 
 	ASSERT_EQ(0, pthread_create(&self->reg.thread, NULL, reg_thread, &self->reg));
 	ASSERT_EQ(0, ll_stuck_wait(&self->at));
@@ -147,16 +146,11 @@ TEST_F(wait, fdinfo_tells_that_it_is_the_device)
 /* Does the kernel log have this line? */
 static bool logged(int log, const char *line)
 {
-	char record[1024], *text;
+	char text[1024];
 	bool found = false;
-	ssize_t n;
 
-	while ((n = read(log, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
-		record[n < 0 ? 0 : n] = '\0';
-		text = strchr(record, ';');
-		*strchrnul(record, '\n') = '\0';
-		found |= text && !strcmp(text + 1, line);
-	}
+	while (ll_kmsg_next(log, text, sizeof(text)))
+		found |= !strcmp(text, line);
 	return found;
 }
 

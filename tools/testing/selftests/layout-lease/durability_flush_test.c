@@ -96,13 +96,8 @@ static int allow_flush(struct ll_qp *q)
 FIXTURE_SETUP(flush)
 {
 	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, "break"));
-	ASSERT_EQ(0, ll_huge_file(&self->env, self->path));
-	self->fd = ll_open(self->path, O_RDWR);
+	self->fd = ll_huge_leased(&self->env, self->path, 0, &self->map);
 	ASSERT_LE(0, self->fd);
-	self->map = ll_map_fd(self->fd, LL_FILE_SIZE, PROT_READ | PROT_WRITE,
-			      MAP_SHARED, 0);
-	ASSERT_NE(NULL, self->map);
-	ASSERT_EQ(0, ll_take(self->fd, true, SIGKILL));
 	self->source = mmap(NULL, LL_PIN_LEN, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->source);

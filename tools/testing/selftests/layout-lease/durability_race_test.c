@@ -53,13 +53,8 @@ FIXTURE_SETUP(race)
 	ASSERT_LT(0, ll_read(self->expire, sizeof(self->expire),
 			     VM "dirty_expire_centisecs"));
 	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, "break"));
-	ASSERT_EQ(0, ll_huge_file(&self->env, self->path));
-	self->fd = ll_open(self->path, O_RDWR);
+	self->fd = ll_huge_leased(&self->env, self->path, 0, &self->map);
 	ASSERT_LE(0, self->fd);
-	self->map = ll_map_fd(self->fd, LL_FILE_SIZE, PROT_READ | PROT_WRITE,
-			      MAP_SHARED, 0);
-	ASSERT_NE(NULL, self->map);
-	ASSERT_EQ(0, ll_take(self->fd, true, SIGKILL));
 	ASSERT_EQ(0, ll_rdma_open(&self->r));
 	ASSERT_EQ(0, ll_ret(fsync(self->fd)));
 	ASSERT_EQ(0, ll_flush_watch(&self->flush, self->path));

@@ -61,13 +61,8 @@ FIXTURE_VARIANT_ADD(durable, xfs_small) {
 FIXTURE_SETUP(durable)
 {
 	ASSERT_EQ(0, ll_setup(&self->env, variant->fs, "break"));
-	ASSERT_EQ(0, ll_huge_file(&self->env, self->path));
-	self->fd = ll_open(self->path, O_RDWR);
+	self->fd = ll_huge_leased(&self->env, self->path, variant->shift, &self->map);
 	ASSERT_LE(0, self->fd);
-	self->map = ll_map_fd(self->fd, LL_FILE_SIZE, PROT_READ | PROT_WRITE,
-			      MAP_SHARED, variant->shift);
-	ASSERT_NE(NULL, self->map);
-	ASSERT_EQ(0, ll_take(self->fd, true, SIGKILL));
 	ASSERT_EQ(0, ll_rdma_open(&self->r));
 	ASSERT_EQ(0, ll_qp_create(&self->r, &self->q));
 	ASSERT_EQ(0, ll_peer_open(&self->peer, &self->r, &self->q));

@@ -59,6 +59,34 @@ unsigned int alarm(unsigned int seconds)
 	return old.it_value.tv_sec;
 }
 
+/* The kernel log from now on. */
+int ll_kmsg(void)
+{
+	int log = ll_open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+
+	if (log >= 0)
+		lseek(log, 0, SEEK_END);
+	return log;
+}
+
+/* The text of its next record; false if there is none yet. */
+bool ll_kmsg_next(int log, char *text, size_t size)
+{
+	char record[1024], *line;
+	ssize_t n;
+
+	/* EPIPE: records were lost */
+	while ((n = read(log, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
+		record[n > 0 ? n : 0] = '\0';
+		line = strchr(record, ';');
+		if (!line)
+			continue;
+		snprintf(text, size, "%.*s", (int)strcspn(line + 1, "\n"), line + 1);
+		return true;
+	}
+	return false;
+}
+
 void ll_sleep_ms(int ms)
 {
 	struct timespec ts = {

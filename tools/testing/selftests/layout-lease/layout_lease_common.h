@@ -70,6 +70,8 @@ static inline int ll_ret(long ret)
 void ll_log(const char *fmt, ...) __printf(1, 2);
 int64_t ll_now_ms(void);
 void ll_sleep_ms(int ms);
+int ll_kmsg(void);
+bool ll_kmsg_next(int log, char *text, size_t size);
 int ll_write_text(const char *path, const char *text);
 int ll_sysctl(const char *name, int value);
 int ll_root(enum ll_fs fs, const char **root);
@@ -88,6 +90,7 @@ int ll_file(struct ll_env *env, const char *name, size_t size, char *path);
 int ll_sparse(struct ll_env *env, const char *name, size_t size, char *path);
 int ll_open(const char *path, int flags);
 int ll_huge_file(struct ll_env *env, char *path);
+int ll_huge_leased(struct ll_env *env, char *path, int shift, char **map);
 int64_t ll_size(const char *path);
 int64_t ll_blocks(const char *path);
 int64_t ll_free_blocks(const char *root);

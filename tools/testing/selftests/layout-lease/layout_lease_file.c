@@ -357,3 +357,24 @@ int ll_take(int fd, bool consent, int tell)
 		ret = ll_ret(fcntl(fd, F_SETSIG, tell));
 	return ret;
 }
+
+/*
+ * A file of ll_huge_file(), mapped, under an exclusive lease of the caller, who
+ * agrees to be killed. Its descriptor.
+ */
+int ll_huge_leased(struct ll_env *env, char *path, int shift, char **map)
+{
+	int ret = ll_huge_file(env, path), fd;
+
+	if (ret)
+		return ret;
+	fd = ll_open(path, O_RDWR);
+	if (fd < 0)
+		return fd;
+	*map = ll_map_fd(fd, LL_FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, shift);
+	ret = *map ? ll_take(fd, true, SIGKILL) : -ENOMEM;
+	if (!ret)
+		return fd;
+	close(fd);
+	return ret;
+}

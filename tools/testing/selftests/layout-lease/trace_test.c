@@ -53,9 +53,8 @@ FIXTURE_SETUP(trace)
 	rmdir(INSTANCE);
 	ASSERT_EQ(0, ll_ret(mkdir(INSTANCE, 0755)));
 	ASSERT_EQ(0, ll_shell("echo 1 >%s/events/layout_lease/enable", INSTANCE));
-	self->log = ll_open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	self->log = ll_kmsg();
 	ASSERT_LE(0, self->log);
-	lseek(self->log, 0, SEEK_END);
 	ASSERT_EQ(0, ll_holder_start(&self->h));
 	ASSERT_EQ(0, ll_holder_open(&self->h, 0, self->path));
 	self->fd = ll_holder_fd(&self->h, 0);
@@ -148,19 +147,13 @@ static void say_break(struct _test_data_trace *self, const char *event,
 /* The lines of the kernel log since the test began that begin so. */
 static void logged(int log, const char *prefix, char *text, size_t size)
 {
-	char record[1024], *line;
+	char line[1024];
 	size_t len = 0;
-	ssize_t n;
 
 	*text = '\0';
-	while ((n = read(log, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
-		record[n > 0 ? n : 0] = '\0';
-		line = strchr(record, ';');
-		if (!line || strncmp(line + 1, prefix, strlen(prefix)))
-			continue;
-		len += snprintf(text + len, size - len, "%.*s\n",
-				(int)strcspn(line + 1, "\n"), line + 1);
-	}
+	while (ll_kmsg_next(log, line, sizeof(line)))
+		if (!strncmp(line, prefix, strlen(prefix)))
+			len += snprintf(text + len, size - len, "%s\n", line);
 }
 
 /* The name of the device in the log is that of the block device. */
