@@ -4,7 +4,7 @@
 # All tests: the rig tests itself, then the selftests run in a guest on the
 # patched kernel, where all must pass, and on the base kernel, where exactly
 # those of base.expect must pass; before, two machines, and real programs, which must
-# not see a difference.  Results are shown as they come; the last line is the count.
+# not see a difference.  Results are shown guest by guest; the last line is the count.
 # What is missing, skipped or lost is a failure, and so is a complaint of the kernel.
 #
 # check.sh debug: the selftests only, on the patched source built with the kernel's

@@ -62,24 +62,24 @@ if ! mmdebstrap --variant=essential --mode=root --format=directory \
 	--dpkgopt='path-include=/usr/share/doc/rdma-core*' \
 	--dpkgopt='path-exclude=/usr/share/man/*' \
 	--dpkgopt='path-exclude=/usr/share/locale/*' \
-	bookworm "$tmp/root" - <"$tmp/sources" >"$tmp/log" 2>&1; then
+	bookworm "$tmp/guest" - <"$tmp/sources" >"$tmp/log" 2>&1; then
 	tail -n 20 "$tmp/log" >&2
 	die "mmdebstrap failed (see above): is the mirror reachable, is the disk full?"
 fi
 
 # All that the image knows of the rig: where to find the real init.
-mkdir -p "$tmp/root"/{rig,host,mnt/xfs,mnt/ext4}
-cat >"$tmp/root/sbin/rig" <<'STUB'
+mkdir -p "$tmp/guest"/{rig,host,mnt/xfs,mnt/ext4}
+cat >"$tmp/guest/sbin/rig" <<'STUB'
 #!/bin/sh
 mount -t proc none /proc
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=512000 rig /rig
 exec /bin/bash /rig/init.sh
 STUB
-chmod 755 "$tmp/root/sbin/rig"
-echo layout-lease >"$tmp/root/etc/hostname"
+chmod 755 "$tmp/guest/sbin/rig"
+echo layout-lease >"$tmp/guest/etc/hostname"
 
-size=$(($(du -sm "$tmp/root" | cut -f1) * 5 / 4 + 512))
-mke2fs -q -t ext4 -L rig -m 0 -O ^has_journal -d "$tmp/root" "$tmp/image" "${size}M" >&2
+size=$(($(du -sm "$tmp/guest" | cut -f1) * 5 / 4 + 512))
+mke2fs -q -t ext4 -L rig -m 0 -O ^has_journal -d "$tmp/guest" "$tmp/image" "${size}M" >&2
 mv "$tmp/image" "$image"
 say "built $image ($(du -m "$image" | cut -f1) MB)"
 find "$cache" -maxdepth 1 -name 'rootfs-*.ext4' ! -name "$name" -mtime +7 -delete
