@@ -556,11 +556,11 @@ bool __layout_pinned(struct inode *inode, pgoff_t first, pgoff_t last)
 }
 
 /**
- * __layout_plain_check - layout_truncate_check() where blocks would go
+ * __layout_plain_check - layout_setattr_check() where blocks would go
  * @inode: an inode with layout state
  *
  * Context: Process context.
- * Return: As layout_truncate_check().
+ * Return: As layout_setattr_check().
  */
 int __layout_plain_check(struct inode *inode)
 {

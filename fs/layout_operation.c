@@ -59,29 +59,55 @@ bool __layout_fallocate_breaks(struct inode *inode, int mode, loff_t offset,
 }
 
 /**
+ * __layout_break_truncate - layout_break_truncate() with layout state
+ * @inode: inode to be truncated
+ * @size:  its new size in bytes
+ * @flags: enum layout_break_flags
+ *
+ * Context: Process context.  Sleeps.  No inode lock, no freeze protection.
+ * Return: The break, NULL if the truncate takes nothing away, or an error
+ *         pointer with what layout_break_begin() returned.
+ */
+struct layout_break *__layout_break_truncate(struct inode *inode, loff_t size,
+					     unsigned int flags)
+{
+	struct layout_break *brk;
+	int error;
+
+	if (!__layout_truncate_breaks(inode, size))
+		return NULL;
+	error = layout_break_begin(inode, size, LLONG_MAX,
+				   LAYOUT_BREAK_TRUNCATE, flags, &brk);
+	return error ? ERR_PTR(error) : brk;
+}
+
+/**
  * __layout_break_fallocate - layout_break_fallocate() with layout state
  * @file:   the open file; one that belongs to a stacked filesystem does not
  *          wait, since that holds locks of its own
  * @mode:   FALLOC_FL_*, checked by the VFS
  * @offset: first byte of the range
  * @len:    bytes in the range
- * @brkp:   receives the break, left alone if the operation takes nothing away
  *
  * Context: Process context.  Sleeps.  No inode lock, no freeze protection.
- * Return: As layout_break_begin().
+ * Return: The break, NULL if the operation takes nothing away, or an error
+ *         pointer with what layout_break_begin() returned.
  */
-int __layout_break_fallocate(struct file *file, int mode, loff_t offset,
-			     loff_t len, struct layout_break **brkp)
+struct layout_break *__layout_break_fallocate(struct file *file, int mode,
+					      loff_t offset, loff_t len)
 {
 	unsigned int flags = file->f_mode & FMODE_BACKING ?
 			     LAYOUT_BREAK_NOSTART : 0;
 	struct inode *inode = file_inode(file);
 	loff_t end = offset + len;
+	struct layout_break *brk;
+	int error;
 
 	if (!falloc_unmap_range(inode, mode, offset, &end))
-		return 0;
-	return layout_break_begin(inode, offset, end,
-				  layout_fallocate_reason(mode), flags, brkp);
+		return NULL;
+	error = layout_break_begin(inode, offset, end,
+				   layout_fallocate_reason(mode), flags, &brk);
+	return error ? ERR_PTR(error) : brk;
 }
 
 /**

@@ -172,8 +172,10 @@ int __layout_plain_check(struct inode *inode);
 bool __layout_truncate_breaks(struct inode *inode, loff_t size);
 bool __layout_fallocate_breaks(struct inode *inode, int mode, loff_t offset,
 			       loff_t len);
-int __layout_break_fallocate(struct file *file, int mode, loff_t offset,
-			     loff_t len, struct layout_break **brkp);
+struct layout_break *__layout_break_truncate(struct inode *inode, loff_t size,
+					     unsigned int flags);
+struct layout_break *__layout_break_fallocate(struct file *file, int mode,
+					      loff_t offset, loff_t len);
 int layout_break_fileattr(struct inode *inode, const struct fileattr *old,
 			  const struct fileattr *new,
 			  struct layout_break **brkp);
@@ -290,20 +292,23 @@ static inline bool layout_truncate_breaks(struct inode *inode, loff_t size,
 }
 
 /**
- * layout_truncate_check - may a file be truncated without a bracket?
- * @inode: inode to be truncated
- * @size:  its new size in bytes
+ * layout_setattr_check - may attributes of a file change without a bracket?
+ * @inode: inode to be changed
+ * @attr:  what it is to become
  *
- * nfsd and stacked filesystems come here without one.  Pins are found later,
- * by layout_break_check(); a plain lease has to be told, for which it is too
- * late with i_rwsem held.
+ * nfsd and stacked filesystems truncate without one.  Pins are found later, by
+ * layout_break_check(); a plain lease has to be told, for which it is too late
+ * with i_rwsem held.
  *
  * Context: Process context, i_rwsem held.
- * Return: 0, or -ETXTBSY if another thread group has a plain layout lease.
+ * Return: 0, or -ETXTBSY if the file would be truncated, and another thread
+ *         group has a plain layout lease.
  */
-static inline int layout_truncate_check(struct inode *inode, loff_t size)
+static inline int layout_setattr_check(struct inode *inode,
+				       const struct iattr *attr)
 {
-	return layout_truncate_breaks(inode, size, NULL) ?
+	return layout_context(inode) && (attr->ia_valid & ATTR_SIZE) &&
+	       __layout_truncate_breaks(inode, attr->ia_size) ?
 		__layout_plain_check(inode) : 0;
 }
 
@@ -312,20 +317,17 @@ static inline int layout_truncate_check(struct inode *inode, loff_t size)
  * @inode: inode to be truncated
  * @size:  its new size in bytes
  * @flags: enum layout_break_flags
- * @brkp:  receives the break, NULL if the truncate takes nothing away
  *
  * Context: Process context.  Sleeps.  No inode lock, no freeze protection.
- * Return: As layout_break_begin().
+ * Return: The break, NULL if the truncate takes nothing away, or an error
+ *         pointer with what layout_break_begin() returned.
  */
-static inline int layout_break_truncate(struct inode *inode, loff_t size,
-					unsigned int flags,
-					struct layout_break **brkp)
+static inline struct layout_break *layout_break_truncate(struct inode *inode,
+							 loff_t size,
+							 unsigned int flags)
 {
-	*brkp = NULL;
-	if (!layout_truncate_breaks(inode, size, NULL))
-		return 0;
-	return layout_break_begin(inode, size, LLONG_MAX,
-				  LAYOUT_BREAK_TRUNCATE, flags, brkp);
+	return layout_context(inode) ?
+		__layout_break_truncate(inode, size, flags) : NULL;
 }
 
 /**
@@ -335,18 +337,18 @@ static inline int layout_break_truncate(struct inode *inode, loff_t size,
  * @mode:   FALLOC_FL_*, checked by the VFS
  * @offset: first byte of the range
  * @len:    bytes in the range
- * @brkp:   receives the break, NULL if the operation takes nothing away
  *
  * Context: Process context.  Sleeps.  No inode lock, no freeze protection.
- * Return: As layout_break_begin().
+ * Return: The break, NULL if the operation takes nothing away, or an error
+ *         pointer with what layout_break_begin() returned.
  */
-static inline int layout_break_fallocate(struct file *file, int mode,
-					 loff_t offset, loff_t len,
-					 struct layout_break **brkp)
+static inline struct layout_break *layout_break_fallocate(struct file *file,
+							  int mode,
+							  loff_t offset,
+							  loff_t len)
 {
-	*brkp = NULL;
 	return layout_context(file_inode(file)) ?
-		__layout_break_fallocate(file, mode, offset, len, brkp) : 0;
+		__layout_break_fallocate(file, mode, offset, len) : NULL;
 }
 
 /**
@@ -591,25 +593,25 @@ static inline bool layout_truncate_breaks(struct inode *inode, loff_t size,
 	return false;
 }
 
-static inline int layout_truncate_check(struct inode *inode, loff_t size)
+static inline int layout_setattr_check(struct inode *inode,
+				       const struct iattr *attr)
 {
 	return 0;
 }
 
-static inline int layout_break_truncate(struct inode *inode, loff_t size,
-					unsigned int flags,
-					struct layout_break **brkp)
+static inline struct layout_break *layout_break_truncate(struct inode *inode,
+							 loff_t size,
+							 unsigned int flags)
 {
-	*brkp = NULL;
-	return 0;
+	return NULL;
 }
 
-static inline int layout_break_fallocate(struct file *file, int mode,
-					 loff_t offset, loff_t len,
-					 struct layout_break **brkp)
+static inline struct layout_break *layout_break_fallocate(struct file *file,
+							  int mode,
+							  loff_t offset,
+							  loff_t len)
 {
-	*brkp = NULL;
-	return 0;
+	return NULL;
 }
 
 static inline bool layout_fallocate_raced(struct inode *inode, int mode,
