@@ -59,9 +59,11 @@ check: both
 stress: kernel rootfs
 	@$(S)/stress.sh
 
+# With another set of checkers: VARIANT=kcsan.
+checkers = $(if $(filter kcsan,$(VARIANT)),kcsan,debug)
 check-debug: tree rootfs
-	@$(S)/kernel.sh debug
-	@$(S)/check.sh debug
+	@$(S)/kernel.sh $(checkers)
+	@$(S)/check.sh $(checkers)
 
 kunit: tree
 	@$(S)/kunit.sh

@@ -7,8 +7,8 @@
 # not see a difference.  Results are shown guest by guest; the last line is the count.
 # What is missing, skipped or lost is a failure, and so is a complaint of the kernel.
 #
-# check.sh debug: the selftests only, on the patched source built with the kernel's
-# own checkers, of which every complaint counts.
+# check.sh debug|kcsan: the selftests only, on the patched source built with the
+# kernel's own checkers, of which every complaint counts.
 #
 # ONLY=fcntl_test,... runs only these programs, the rig's own tests if it has rig, the
 # two machines if it has vm2, the real programs if it has clients, the benchmark's
@@ -20,7 +20,8 @@ set -euo pipefail
 variants=${1:-patched base}
 out=$build/check
 memory=2G
-[ "$variants" != debug ] || out=$build/check-debug memory=4G
+checkers=0
+[[ $variants != @(debug|kcsan) ]] || checkers=1 out=$build/check-$variants memory=4G
 results=$out/results		# lines: pass|fail
 tests=$build/tests
 limit=${TEST_LIMIT:-900}
@@ -145,7 +146,7 @@ annotate() {
 
 say "building the selftests"
 build_tests
-if [ "$variants" != debug ]; then
+if [ "$checkers" = 0 ]; then
 	! wanted rig || "$repo/scripts/check-rig.sh" "$results"
 	! wanted vm2 || "$repo/scripts/check-vm2.sh" "$results"
 	! wanted clients || "$repo/scripts/clients.sh" core "$results"

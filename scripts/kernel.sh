@@ -3,8 +3,8 @@
 #
 # kernel.sh VARIANT: configure and build build/VARIANT/linux in build/VARIANT/out.
 # Both variants have the same options but CONFIG_LAYOUT_LEASE*, and share one
-# compiler cache with all clones of this repository.  A third, "debug", is the
-# patched source with vm/debug.config on top.
+# compiler cache with all clones of this repository.  Two more, "debug" and "kcsan",
+# are the patched source with vm/VARIANT.config on top.
 #
 # kernel.sh VARIANT sparse: check the files that the series adds with sparse.
 set -euo pipefail
@@ -16,8 +16,8 @@ out=$build/$variant/out
 basedir=$build/$variant
 case $variant in
 base|patched|mutants) ;;
-debug) src=$patched basedir=$build ;;
-*) die "VARIANT is 'patched' (the default) or 'base', not '$variant'" ;;
+debug|kcsan) src=$patched basedir=$build ;;
+*) die "VARIANT is 'patched' (the default), 'base', 'debug' or 'kcsan', not '$variant'" ;;
 esac
 [ -e "$src/Makefile" ] || die "there is no $src: run 'make tree'"
 lock
@@ -40,7 +40,7 @@ fragment=$out/fragment
 			sed '/^CONFIG_LAYOUT_LEASE/d' "$repo/$selftests/config"
 		fi
 	fi
-	[ "$variant" != debug ] || cat "$repo/$selftests/vm/debug.config"
+	[ ! -f "$repo/$selftests/vm/$variant.config" ] || cat "$repo/$selftests/vm/$variant.config"
 } >"$fragment"
 
 log=$out/build.log
@@ -72,7 +72,7 @@ if ! kmake -j"$(nproc)" bzImage >>"$log" 2>&1; then
 	grep -nE '(error|Error|warning):|\*\*\*|No space left' "$log" | head -n 20 >&2
 	die "building the $variant kernel failed (first errors above, all of it in $log)"
 fi
-if [[ $variant = @(patched|debug) ]] && grep -qE ': warning: ' "$log"; then
+if [[ $variant = @(patched|debug|kcsan) ]] && grep -qE ': warning: ' "$log"; then
 	grep -E ': warning: ' "$log" >&2
 	die "the compiler warned (above): the series must build without warnings"
 fi

@@ -53,15 +53,15 @@ static int do_dereg(void *arg)
 static const struct bench_op truncate_op = { "truncate", populate, do_truncate, NULL };
 static const struct bench_op reg_op = { "ibv_reg_mr", NULL, do_reg, do_dereg };
 
-static void truncates(enum ll_fs fs)
+static void truncates(enum ll_fs fs, unsigned int pages)
 {
-	struct walled w = { .len = 65536 * LL_PAGE };
+	struct walled w = { .len = pages * LL_PAGE };
 
 	w.size = w.len + GAP + TAIL;
 	bench_file_open(&w.f, fs, "break", w.size);
 	bench_file_map(&w.f, w.len, false);
-	bench_row(bench_measure(&truncate_op, &w, RUNS), "wall.truncate.%s",
-		  bench_fs_name[fs]);
+	bench_row(bench_measure(&truncate_op, &w, RUNS), "wall.truncate_%u.%s",
+		  pages, bench_fs_name[fs]);
 	bench_file_close(&w.f);
 }
 
@@ -97,8 +97,10 @@ int main(void)
 	enum ll_fs fs;
 
 	bench_init();
-	for (fs = LL_EXT4; fs <= LL_XFS; fs++)
-		truncates(fs);
+	for (fs = LL_EXT4; fs <= LL_XFS; fs++) {
+		truncates(fs, 64);
+		truncates(fs, 65536);
+	}
 	registrations(true);
 	registrations(false);
 	return 0;
