@@ -25,7 +25,9 @@ leaks() {
 }
 
 # With its checkers a kernel takes as many times longer.
-[ ! -e /sys/kernel/debug/kmemleak ] || export LL_SLOW=6
+for checker in kmemleak kcsan; do
+	[ ! -e "/sys/kernel/debug/$checker" ] || export LL_SLOW=6
+done
 
 for program; do
 	echo "rig: begin $program" >/dev/kmsg
