@@ -166,6 +166,8 @@ void bench_file_open(struct bench_file *f, enum ll_fs fs, const char *policy,
 	memset(f, 0, sizeof(*f));
 	bench_must(ll_setup(&f->env, fs, bench_has_leases() ? policy : NULL),
 		   "preparing the filesystem");
+	/* ext4's writeback is slower after a remount, until RCU has come round. */
+	ll_sleep_ms(500);
 	ll_name(&f->env, "file", f->path);
 	f->fd = bench_must(ll_open(f->path, O_RDWR | O_CREAT), "making a file");
 	bench_must(ll_ret(fallocate(f->fd, 0, 0, size)), "allocating its blocks");
