@@ -5,10 +5,11 @@
 # series, in guests whose clock counts instructions, and some of it on the wall
 # clock.  Prints a table; build/bench/ has it as results.tsv, and plots.
 #
-# ONLY="register break" runs only these programs; PROFILE=1 counts the calls of kernel
-# functions in a registration as well, in build/bench/*.profile; ROUNDS is how often the traffic
-# of the wall-clock part is repeated.  With --quick it is a small run that shows
-# that all of it still works; the table then says nothing of value.
+# ONLY="register break" runs only these programs; PROFILE=1 shows for each goal that
+# is missed in which functions of the kernel the instructions are, PROFILE=REGEX for
+# each row whose key matches; ROUNDS is how often the traffic of the wall-clock part
+# is repeated.  With --quick it is a small run that shows that all of it still works;
+# the table then says nothing of value.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -27,23 +28,28 @@ make -s -C "$src" KSFT="$patched/tools/testing/selftests" OUTPUT="$programs" \
 	die "building the measurements failed (above)"
 }
 cp "$src"/run-*.sh "$programs/"
+if [ -n "${PROFILE:-}" ]; then
+	gcc -O2 -Wall -shared -fPIC -o "$out/profile.so" "$repo/scripts/bench/profile.c" ||
+		die "building the profiler failed (above)"
+fi
 
 # guest VARIANT NAME COUNTED < script: what it measures goes to NAME.rows
 guest() {
-	local variant=$1 name=$out/$1-$2
+	local variant=$1 name=$out/$1-$2 plugin=
+	if [ -n "${PROFILE:-}" ] && [ "$3" = 1 ]; then
+		plugin=$out/profile.so,map=$build/$variant/out/System.map,out=$name.instr
+	fi
 	{
 		echo "#!/bin/bash"
 		[ "$quick" = 0 ] || echo "export BENCH_QUICK=1"
-		[ -z "${PROFILE:-}" ] || echo "export BENCH_PROFILE=/host/run-calls.sh"
 		cat
 	} >"$name.sh"
 	rm -f "$name.rows"
-	VARIANT=$variant RUN=$name.sh SHARE=$programs COUNTED=$3 MEM=3G TIMEOUT=3000 \
-		LOG=$name.console "$repo/scripts/vm.sh" run >"$name.out" 2>&1 || {
+	VARIANT=$variant RUN=$name.sh SHARE=$programs COUNTED=$3 PLUGIN=$plugin MEM=3G \
+		TIMEOUT=3000 LOG=$name.console "$repo/scripts/vm.sh" run >"$name.out" 2>&1 || {
 		tail -n 15 "$name.out" >&2
 		die "measuring on the $variant kernel failed (all of it: $name.out)"
 	}
-	[ -z "${PROFILE:-}" ] || grep -a $'^profile\t' "$name.out" >"$name.profile" || :
 	grep -aE $'^(bench|point)\t' "$name.out" >"$name.rows" ||
 		die "nothing was measured on the $variant kernel (see $name.out)"
 }
@@ -86,6 +92,13 @@ rc=0
 "${table[@]}" "$repo/scripts/bench/goals" "${files[@]}" >"$out/table.txt" || rc=$?
 cat "$out/table.txt"
 [ "$rc" = 0 ] || die "the table is not complete (above)"
+if [ -n "${PROFILE:-}" ]; then
+	awk -f "$repo/scripts/bench/profile.awk" -v out="$out/profile.tsv" -v wanted="${PROFILE#1}" \
+		"$out/results.tsv" kernel=base "$out"/base-counted.{out,instr} \
+		kernel=ours "$out"/patched-counted.{out,instr} >"$out/profile.txt"
+	cat "$out/profile.txt"
+	say "profiles are in $out/profile.txt, those of all rows in $out/profile.tsv"
+fi
 [ "$quick" = 0 ] && [ -z "${ONLY:-}" ] || exit 0
 
 # The points of a curve, for gnuplot: NAME.dat has x and y.

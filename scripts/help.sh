@@ -9,7 +9,8 @@ Layout leases: RDMA on files of a DAX file system, and truncate still wins.
   make check          all tests; the last line is the count
   make kunit          the KUnit tests, on a small kernel of their own; likewise
   make bench          what it costs, without and with the series: a table and plots,
-                      in build/bench (ONLY="register break": some of it)
+                      in build/bench (ONLY="register break": some of it;
+                      PROFILE=1: and in which functions, where it is too much)
   make vm RUN=FILE    run a script in a guest with persistent memory and RDMA
                       (SHARE=DIR, seen at /host; MEM=2G SMP=2 TIMEOUT=600 CMDLINE=;
                       COUNTED=1: one processor, whose clock counts instructions)

@@ -40,6 +40,7 @@ if [ "$1" = pair ] && [ -z "${SHARE:-}" ]; then
 fi
 args+=(--log "${LOG:-$build/$variant/console.log}" --mem "${MEM:-2G}" --smp "${SMP:-2}")
 [ "${COUNTED:-0}" = 0 ] || args+=(--counted)
+[ -z "${PLUGIN:-}" ] || args+=(--plugin "$PLUGIN")
 [ -z "${SHARE:-}" ] || args+=(--share "$SHARE")
 [ -z "${CMDLINE:-}" ] || args+=(--cmdline "$CMDLINE")
 

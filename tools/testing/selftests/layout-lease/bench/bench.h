@@ -22,6 +22,20 @@
 #define TRACING		"/sys/kernel/tracing/"
 #define BENCH_SLOTS	16384	/* buffers that a ring takes at most */
 
+/*
+ * Does nothing, but to an emulator that looks for it: what comes is a run of what
+ * is measured, was one, or all runs are done.
+ */
+#define BENCH_START	0
+#define BENCH_STOP	1
+#define BENCH_DONE	2
+#if defined(__x86_64__)
+#define bench_mark(what)	asm volatile("nopl %c0(%%rax)" :: \
+					     "i" (0x424c4c00 + (what)) : "memory")
+#else
+#define bench_mark(what)	asm volatile("" ::: "memory")
+#endif
+
 /* What is measured, and what it needs before and after each run. */
 struct bench_op {
 	const char *name;
@@ -54,8 +68,6 @@ int bench_must(long ret, const char *what);
 uint64_t bench_now(void);
 uint64_t bench_median(uint64_t *value, int count);
 uint64_t bench_measure(const struct bench_op *op, void *arg, int runs);
-
-void bench_profile(const struct bench_op *op, void *arg, const char *fmt, ...) __printf(3, 4);
 
 void bench_row(double value, const char *fmt, ...) __printf(2, 3);
 void bench_refused(int error, const char *fmt, ...) __printf(2, 3);

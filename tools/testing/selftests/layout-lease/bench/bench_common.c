@@ -86,7 +86,9 @@ uint64_t bench_measure(const struct bench_op *op, void *arg, int runs)
 		if (op->before)
 			bench_must(op->before(arg), op->name);
 		start = bench_now();
+		bench_mark(BENCH_START);
 		ret = op->run(arg);
+		bench_mark(BENCH_STOP);
 		end = bench_now();
 		bench_must(ret, op->name);
 		if (op->after)
@@ -94,38 +96,10 @@ uint64_t bench_measure(const struct bench_op *op, void *arg, int runs)
 		if (i >= 0)
 			cost[i] = end - start;
 	}
+	bench_mark(BENCH_DONE);
+	printf("measured\t%s\n", op->name);
 	start = bench_median(cost, runs);
 	return start > clock_cost ? start - clock_cost : 0;
-}
-
-/*
- * With BENCH_PROFILE, the path of run-calls.sh: which functions of the kernel one
- * run calls, and how often.
- */
-void bench_profile(const struct bench_op *op, void *arg, const char *fmt, ...)
-{
-	const char *script = getenv("BENCH_PROFILE");
-	char key[BENCH_KEY];
-	int fd, ret;
-	va_list ap;
-
-	if (!script)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(key, sizeof(key), fmt, ap);
-	va_end(ap);
-	if (op->before)
-		bench_must(op->before(arg), op->name);
-	bench_must(-ll_shell("%s start %d", script, getpid()), script);
-	fd = bench_must(ll_open(TRACING "tracing_on", O_WRONLY), "tracing");
-	bench_must(ll_ret(write(fd, "1", 1)), "tracing");
-	ret = op->run(arg);
-	bench_must(ll_ret(write(fd, "0", 1)), "tracing");
-	close(fd);
-	bench_must(ret, op->name);
-	bench_must(-ll_shell("%s show %s", script, key), script);
-	if (op->after)
-		bench_must(op->after(arg), op->name);
 }
 
 void bench_row(double value, const char *fmt, ...)

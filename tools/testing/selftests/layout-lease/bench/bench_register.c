@@ -35,11 +35,22 @@ static int do_dereg(void *arg)
 static const struct bench_op reg = { "ibv_reg_mr", NULL, do_reg, do_dereg };
 static const struct bench_op dereg = { "ibv_dereg_mr", do_reg, do_dereg, NULL };
 
+/* One of them, of all of the mapping if it is the last. */
+static void measure_one(struct registration *g, const struct bench_op *op, size_t max,
+			const char *name, const char *what)
+{
+	double pages = g->len / LL_PAGE, cost = bench_measure(op, g, RUNS);
+	char curve[BENCH_KEY];
+
+	snprintf(curve, sizeof(curve), "%s.%s", name, what);
+	bench_point(curve, pages, cost);
+	if (g->len == max)
+		bench_row(cost / pages, "%s.%s", name, what);
+}
+
 /* Both, of a growing part of the mapping; the rows are those of all of it. */
 static void measure(struct registration *g, size_t max, const char *what)
 {
-	double pages, cost = 0, uncost = 0;
-	char curve[BENCH_KEY];
 	int ret;
 
 	g->len = LL_PAGE;
@@ -54,19 +65,9 @@ static void measure(struct registration *g, size_t max, const char *what)
 	bench_row(bench_measure(&reg, g, bench_quick() ? 3 : BENCH_RUNS),
 		  "reg_page.%s", what);
 	for (g->len = max / 64; g->len <= max; g->len *= 4) {
-		pages = g->len / LL_PAGE;
-		cost = bench_measure(&reg, g, RUNS);
-		uncost = bench_measure(&dereg, g, RUNS);
-		snprintf(curve, sizeof(curve), "reg.%s", what);
-		bench_point(curve, pages, cost);
-		snprintf(curve, sizeof(curve), "dereg.%s", what);
-		bench_point(curve, pages, uncost);
+		measure_one(g, &reg, max, "reg", what);
+		measure_one(g, &dereg, max, "dereg", what);
 	}
-	bench_row(cost / pages, "reg.%s", what);
-	bench_row(uncost / pages, "dereg.%s", what);
-	g->len = max;
-	bench_profile(&reg, g, "reg.%s", what);
-	bench_profile(&dereg, g, "dereg.%s", what);
 }
 
 static void anonymous(struct registration *g, size_t max, bool huge)

@@ -17,6 +17,7 @@ usage: vm.sh --kernel BZIMAGE (--run SCRIPT | --shell) [options]
   --mem SIZE       guest memory besides the NVDIMMs (default 2G)
   --smp N          processors (default 2)
   --counted        emulate one processor whose clock counts instructions: 1 ns each
+  --plugin SPEC    a plugin for QEMU's emulator: FILE,NAME=VALUE...
   --cmdline WORDS  more kernel parameters
   --timeout SEC    kill the guest after so long (default 600)
   --log FILE       keep the console log there (default: kept only after a failure)
@@ -31,14 +32,14 @@ USAGE
 die() { echo "vm: $*" >&2; exit 125; }
 
 kernel='' run='' share='' bin='' mem=2G smp=2 cmdline='' timeout=600 log='' mode=run
-role='' pair='' counted=0 nvdimm='' pidfile=''
+role='' pair='' counted=0 plugin='' nvdimm='' pidfile=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--shell) mode=shell; shift; continue ;;
 	--counted) counted=1; shift; continue ;;
 	--help|-h) usage; exit 0 ;;
 	--kernel|--run|--share|--bin|--mem|--smp|--cmdline|--timeout|--log|--role|--pair|\
-	--nvdimm|--pidfile)
+	--nvdimm|--pidfile|--plugin)
 		[ $# -ge 2 ] || die "$1 needs a value"
 		printf -v "${1#--}" %s "$2"
 		shift 2 ;;
@@ -144,6 +145,7 @@ qemu=(qemu-system-x86_64 -M "q35,nvdimm=on" "${accel[@]}"
 	-kernel "$kernel"
 	-append "console=ttyS0 root=/dev/vda rw init=/sbin/rig panic=-1 oops=panic \
 printk.devkmsg=on ignore_loglevel $cmdline")
+[ -z "$plugin" ] || qemu+=(-plugin "$plugin")
 [ -z "$share" ] ||
 	qemu+=(-virtfs "local,path=$share,mount_tag=host,security_model=none,readonly=on")
 # One guest listens, the other connects; a name in a directory of this pair's own
