@@ -3,10 +3,11 @@
 # Compare what the same programs did in two guests: clients.awk KNOWN BASE OTHER,
 # the latter two being the output of run.sh.  Any test whose verdict, or reason,
 # differs is a failure; so is one that does not pass, unless KNOWN has just this
-# line, and a line of KNOWN that nothing needs.  "varies VERDICT REASON" in KNOWN
-# is for a test that races with itself: it may pass, or fail just so, on either
-# kernel.  What the suite "lease" does with a lease is to be refused by the base, and
-# to pass with the series.
+# line, and a line of KNOWN that nothing needs.  A * in the name of a line there is any
+# text: the line is for all tests of such a name, and each of them has to be just so.
+# "varies VERDICT REASON" in KNOWN is for a test that races with itself: it may pass, or
+# fail just so, on either kernel.  What the suite "lease" does with a lease is to be
+# refused by the base, and to pass with the series.
 # Variables: what (the other guest), suites (those that ran), results (a file to
 # append pass and fail to).
 
@@ -22,6 +23,27 @@ function may(name, text) {
 function known_suite(name,    part) {
 	split(name, part, "/")
 	return index(" " suites " ", " " part[1] " ") > 0
+}
+
+# The regular expression for a name with *
+function pattern(name) {
+	gsub(/[^A-Za-z0-9_*-]/, "[&]", name)
+	gsub(/[*]/, ".*", name)
+	return "^" name "$"
+}
+
+# The line of KNOWN that is for this test, first of all the one that has its name
+function find(name,    e) {
+	if (name in known) {
+		needed[name] = 1
+		return
+	}
+	for (e = 1; e <= entries; e++)
+		if (order[e] ~ /[*]/ && name ~ pattern(order[e])) {
+			known[name] = known[order[e]]
+			needed[order[e]] = 1
+			return
+		}
 }
 
 FNR == 1 { input++ }
@@ -60,6 +82,7 @@ END {
 		verdict(0, "there are no results")
 	for (n = 1; n <= names; n++) {
 		name = list[n]
+		find(name)
 		both = ((2, name) in have) && ((3, name) in have)
 		a = have[2, name]
 		b = have[3, name]
@@ -86,7 +109,7 @@ END {
 			alike++
 	}
 	for (e = 1; e <= entries; e++)
-		if (!(order[e] in number))
+		if (!(order[e] in needed))
 			verdict(0, order[e] " is listed as known, but there is no such test")
 	if (alike)
 		verdict(1, alike " tests that are skipped, or fail, do so on both kernels alike, as listed")
