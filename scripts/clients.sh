@@ -6,7 +6,7 @@
 # the base named in clients/known.  Appends to RESULTS what check.sh counts; all
 # ends with the count, and also runs them beside other processes' layout leases.
 #
-# ONLY="suite ..." runs only these suites.
+# ONLY="suite ..." runs only these suites; GUESTS is how many guests run at a time.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -63,6 +63,7 @@ if ! build_programs >"$out/build.log" 2>&1; then
 fi
 echo "# real programs on both kernels: $suites"
 for each in $guests; do
+	while [ "$(jobs -rp | wc -l)" -ge "${GUESTS:-2}" ]; do wait -n || :; done
 	guest "${each%:*}" "${each#*:}" &
 done
 wait
