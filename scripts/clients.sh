@@ -10,7 +10,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-core="pyverbs fio"
+core="pyverbs fio kernel"
 all="$core lease rdma stress"
 case ${1:-} in
 core) suites=$core guests="base:plain patched:plain" ;;
@@ -29,6 +29,16 @@ build_programs() {
 	make -s -C "$repo/$selftests" KSFT="$patched/tools/testing/selftests" OUTPUT="$out/tools" \
 		"$out/tools/layout-lease" "$out/tools/aware_app" &&
 		cp "$clients"/* "$out/tools/layout-lease" "$out/tools/aware_app" "$out/share/"
+}
+
+# Those of the kernel, the same for both.  ofdlocks compares structures with padding
+# that it has not initialized.
+build_kselftests() {
+	local from=$patched/tools/testing/selftests
+	make -s -C "$from/mm" OUTPUT="$out/share" \
+		"$out/share/gup_longterm" "$out/share/gup_test" "$out/share/cow" &&
+		make -s -C "$from/filelock" OUTPUT="$out/share" \
+			USERCFLAGS=-ftrivial-auto-var-init=zero "$out/share/ofdlocks"
 }
 
 # guest VARIANT MODE
@@ -57,7 +67,8 @@ healthy() {
 for suite in $suites; do
 	[ -f "$clients/$suite.sh" ] || die "there is no suite $suite"
 done
-if ! build_programs >"$out/build.log" 2>&1; then
+if ! { build_programs && { [[ " $suites " != *" kernel "* ]] || build_kselftests; }; } \
+	>"$out/build.log" 2>&1; then
 	cat "$out/build.log" >&2
 	die "building the programs failed (above)"
 fi
