@@ -606,17 +606,19 @@ long __pin_user_pages_leased(unsigned long start, unsigned long nr_pages,
 EXPORT_SYMBOL_GPL(__pin_user_pages_leased);
 
 /**
- * __layout_pins_unpin - layout_pins_unpin() for a set that is not empty
+ * layout_pins_unpin - unpin pages of a registration, if they are leased
  * @page:     the first page
  * @nr_pages: how many there are, contiguous and of the same device
  *
  * What is dirty are entries, and those are already.  So this is
- * unpin_user_page_range_dirty_lock() without the lock.
+ * unpin_user_page_range_dirty_lock() without the lock.  Each page of FS-DAX is
+ * a folio of its own, and those who wait for one are counted: other than in
+ * __put_devmap_managed_folio_refs(), none is looked for where there is none.
  *
  * Context: Any.
- * Return: false if these pages are not FS-DAX.
+ * Return: false if these pages are not FS-DAX, and have to be unpinned as usual.
  */
-bool __layout_pins_unpin(struct page *page, unsigned long nr_pages)
+bool layout_pins_unpin(struct page *page, unsigned long nr_pages)
 {
 	unsigned long i;
 
@@ -624,12 +626,13 @@ bool __layout_pins_unpin(struct page *page, unsigned long nr_pages)
 	    page->pgmap->type != MEMORY_DEVICE_FS_DAX)
 		return false;
 	mod_node_page_state(page_pgdat(page), NR_FOLL_PIN_RELEASED, nr_pages);
+	/* With one reference left a page is free, but for those who wait. */
 	for (i = 0; i < nr_pages; i++)
-		put_devmap_managed_folio_refs(page_folio(page + i),
-					      GUP_PIN_COUNTING_BIAS);
+		page_ref_sub(page + i, GUP_PIN_COUNTING_BIAS);
+	dax_layout_wake_range(page, nr_pages);
 	return true;
 }
-EXPORT_SYMBOL_GPL(__layout_pins_unpin);
+EXPORT_SYMBOL_GPL(layout_pins_unpin);
 
 static void layout_pins_drop(struct llist_node *first)
 {

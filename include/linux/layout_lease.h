@@ -393,7 +393,7 @@ long __pin_user_pages_leased(unsigned long start, unsigned long nr_pages,
 			     unsigned int gup_flags, struct page **pages,
 			     struct layout_pins *pins, long ret);
 void __layout_pins_release(struct layout_pins *pins);
-bool __layout_pins_unpin(struct page *page, unsigned long nr_pages);
+bool layout_pins_unpin(struct page *page, unsigned long nr_pages);
 
 /**
  * layout_owner_enter - pin on behalf of an owner file from here on
@@ -484,22 +484,6 @@ static inline void layout_pins_release(struct layout_pins *pins)
 {
 	if (unlikely(pins->first))
 		__layout_pins_release(pins);
-}
-
-/**
- * layout_pins_unpin - unpin pages of a registration, if they are leased
- * @pins:     the pins of the registration
- * @page:     the first page
- * @nr_pages: how many there are, contiguous and of the same device
- *
- * Context: Any.
- * Return: false if these pages are not FS-DAX, and have to be unpinned as usual.
- */
-static inline bool layout_pins_unpin(const struct layout_pins *pins,
-				     struct page *page, unsigned long nr_pages)
-{
-	return unlikely(!layout_pins_empty(pins)) &&
-	       __layout_pins_unpin(page, nr_pages);
 }
 
 #else /* !CONFIG_LAYOUT_LEASE */
@@ -661,8 +645,12 @@ static inline void layout_pins_release(struct layout_pins *pins)
 {
 }
 
-static inline bool layout_pins_unpin(const struct layout_pins *pins,
-				     struct page *page, unsigned long nr_pages)
+static inline bool layout_pins_empty(const struct layout_pins *pins)
+{
+	return true;
+}
+
+static inline bool layout_pins_unpin(struct page *page, unsigned long nr_pages)
 {
 	return false;
 }
