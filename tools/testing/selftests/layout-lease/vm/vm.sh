@@ -23,7 +23,7 @@ usage: vm.sh --kernel BZIMAGE (--run SCRIPT | --shell) [options]
   --log FILE       keep the console log there (default: kept only after a failure)
   --role ROLE      server or client: one of the two guests of pair.sh
   --pair DIR       where these meet: the link between them, and their notes
-  --nvdimm FILE    what the NVDIMMs have is in FILE.0 and FILE.1, and outlives the
+  --nvdimm FILE    what the NVDIMMs have is in FILE.0 to FILE.2, and outlives the
                    guest, whatever its end; if they exist, what they have is mounted
   --pidfile FILE   QEMU's process id goes there
 USAGE
@@ -92,7 +92,7 @@ fi
 kept=0
 if [ -n "$nvdimm" ]; then
 	[ ! -s "$nvdimm.0" ] || kept=1
-	truncate -s 1026M "$nvdimm.0" "$nvdimm.1"
+	truncate -s 1026M "$nvdimm".{0,1,2}
 fi
 rows=24 columns=80
 [ "$mode" = run ] || { [ -t 0 ] && read -r rows columns < <(stty size); } || :
@@ -117,7 +117,7 @@ fi
 # A busy host delays the interrupts by which an emulated guest checks its timer.
 [[ ${accel[*]} == *kvm* ]] || cmdline="no_timer_check $cmdline"
 
-# backend N: the memory of NVDIMM N
+# backend N: the memory of NVDIMM N, which need not be the Nth that the guest finds
 backend() {
 	if [ -n "$nvdimm" ]; then
 		echo "memory-backend-file,id=nv$1,size=1026M,mem-path=$nvdimm.$1,share=on,align=2M"
@@ -133,7 +133,7 @@ qemu=(qemu-system-x86_64 -M "q35,nvdimm=on" "${accel[@]}"
 	-device "nvdimm,id=nvdimm0,memdev=nv0,label-size=256K"
 	-object "$(backend 1)"
 	-device "nvdimm,id=nvdimm1,memdev=nv1,label-size=256K"
-	-object "memory-backend-ram,id=nv2,size=1026M"
+	-object "$(backend 2)"
 	-device "nvdimm,id=nvdimm2,memdev=nv2,label-size=256K"
 	-drive "file=$image,format=raw,if=virtio,snapshot=on"
 	-device virtio-rng-pci -device virtio-serial-pci
