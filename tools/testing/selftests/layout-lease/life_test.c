@@ -428,6 +428,33 @@ TEST_F(reflink, shared_extent_that_is_mapped_is_unshared)
 	EXPECT_EQ(0, ll_extent_flags(self->path, 0) & FIEMAP_EXTENT_SHARED);
 }
 
+/* Direct I/O takes pages for reading: those that files share are not anonymous. */
+TEST_F(reflink, shared_extent_can_be_written_from)
+{
+	static const char copy[] = "/copied";	/* not DAX */
+	const char *map = ll_map_path(self->path, LL_FILE_SIZE, PROT_READ, MAP_SHARED);
+	int status, ret;
+	pid_t pid;
+
+	ASSERT_NE(NULL, map);
+	EXPECT_EQ('f', map[0]);
+	pid = fork();
+	if (!pid) {
+		int fd = open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_DIRECT, 0600);
+
+		_exit(write(fd, map, LL_PAGE) == LL_PAGE ? 0 : 1);
+	}
+	ret = ll_wait_exit(pid, LL_SOON, &status);
+	EXPECT_EQ(0, ret);
+	if (ret)
+		kill(pid, SIGKILL);
+	else
+		EXPECT_EQ(0, status);
+	EXPECT_EQ(1, ll_filled(copy, 0, LL_PAGE, 'f'));
+	EXPECT_NE(0, ll_extent_flags(self->path, 0) & FIEMAP_EXTENT_SHARED);
+	unlink(copy);
+}
+
 /* Page faults that it takes to read these pages. */
 static long read_faults(const char *map, size_t len)
 {

@@ -30,11 +30,16 @@
 #define BENCH_STOP	1
 #define BENCH_DONE	2
 #if defined(__x86_64__)
-#define bench_mark(what)	asm volatile("nopl %c0(%%rax)" :: \
-					     "i" (0x424c4c00 + (what)) : "memory")
+#define BENCH_MARK	"nopl %c0(%%rax)"
 #else
-#define bench_mark(what)	asm volatile("" ::: "memory")
+#define BENCH_MARK	""
 #endif
+
+/* Inline, since the number is part of the instruction. */
+static inline __attribute__((__always_inline__)) void bench_mark(int what)
+{
+	asm volatile(BENCH_MARK :: "i" (0x424c4c00 + what) : "memory");
+}
 
 /* What is measured, and what it needs before and after each run. */
 struct bench_op {

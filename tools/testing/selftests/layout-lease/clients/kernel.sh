@@ -24,7 +24,9 @@ results() {
 				kind = "fail"
 			print "@@ " named(what), kind == "pass" ? kind : kind " " $0
 		}
-		/^# \[SUCCESS\] / { print "@@ " named(substr($0, length("# [SUCCESS] ") + 1)), "pass" }
+		/^# \[SUCCESS\] / {
+			print "@@ " named(substr($0, length("# [SUCCESS] ") + 1)), "pass"
+		}
 		/^# \[FAIL\] / { print "@@ " named(substr($0, length("# [FAIL] ") + 1)), "fail" }
 	' "$log"
 }

@@ -29,4 +29,5 @@ ours='(^|[^a-z])_*(layout|dax_layout|pin_user_pages_leased|uverbs_layout|io_layo
 other='rig: |EXT4-fs (error|warning) \(device pmem2\)'
 other+='|XFS \((pmem2|loop[0-9]+)\): .*(shutdown|Shutdown|Shutting down)'
 ! grep -nEa "$patterns" "$1" | grep -vEa "$other" |
-	awk -v races="$races" -v ours="$ours" '$0 !~ races || $0 ~ ours { print; n++ } END { exit !n }'
+	awk -v races="$races" -v ours="$ours" '$0 !~ races || $0 ~ ours { print; n++ }
+		END { exit !n }'
