@@ -36,7 +36,7 @@
 #endif
 
 /* Inline, since the number is part of the instruction. */
-static inline __attribute__((__always_inline__)) void bench_mark(int what)
+static __always_inline void bench_mark(int what)
 {
 	asm volatile(BENCH_MARK :: "i" (0x424c4c00 + what) : "memory");
 }
