@@ -488,6 +488,11 @@ static inline void layout_pins_release(struct layout_pins *pins)
 
 #else /* !CONFIG_LAYOUT_LEASE */
 
+static inline struct layout_context *layout_context(const struct inode *inode)
+{
+	return NULL;
+}
+
 static inline enum layout_policy layout_sb_policy(const struct super_block *sb)
 {
 	return LAYOUT_POLICY_OFF;
