@@ -23,7 +23,7 @@ function reference(key, says,    word) {
 !kernel && FNR > 1 {
 	key = $2
 	# What is on the wall clock is counted as well.
-	sub(/^wall\.truncate/, "truncate.mapped_65536", key)
+	sub(/^wall\.truncate_/, "truncate.mapped_", key)
 	sub(/^wall\./, "", key)
 	if (!(key in of)) {
 		order[++rows] = key
@@ -58,9 +58,7 @@ $1 ~ /^[0-9]+$/ && NF == 3 {
 		next
 	}
 	if (!((kernel, key) in total))
-		count[kernel, key, "-"] = -nothing[kernel]
-	if (!((kernel, key) in total))
-		total[kernel, key] = -nothing[kernel]
+		total[kernel, key] = count[kernel, key, "-"] = -nothing[kernel]
 	count[kernel, key, $3] += $2
 	total[kernel, key] += $2
 	if (!seen[$3]++)
