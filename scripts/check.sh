@@ -20,8 +20,7 @@ set -euo pipefail
 variants=${1:-patched base}
 out=$build/check
 memory=2G
-checkers=0
-[[ $variants != @(debug|kcsan) ]] || checkers=1 out=$build/check-$variants memory=4G
+! has_checkers "$variants" || out=$build/check-$variants memory=4G
 results=$out/results		# lines: pass|fail
 tests=$build/tests
 limit=${TEST_LIMIT:-900}
@@ -146,7 +145,7 @@ annotate() {
 
 say "building the selftests"
 build_tests
-if [ "$checkers" = 0 ]; then
+if ! has_checkers "$variants"; then
 	! wanted rig || "$repo/scripts/check-rig.sh" "$results"
 	! wanted vm2 || "$repo/scripts/check-vm2.sh" "$results"
 	! wanted clients || "$repo/scripts/clients.sh" core "$results"

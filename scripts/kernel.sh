@@ -40,7 +40,7 @@ fragment=$out/fragment
 			sed '/^CONFIG_LAYOUT_LEASE/d' "$repo/$selftests/config"
 		fi
 	fi
-	[ ! -f "$repo/$selftests/vm/$variant.config" ] || cat "$repo/$selftests/vm/$variant.config"
+	! has_checkers "$variant" || cat "$repo/$selftests/vm/$variant.config"
 } >"$fragment"
 
 log=$out/build.log
@@ -72,7 +72,7 @@ if ! kmake -j"$(nproc)" bzImage >>"$log" 2>&1; then
 	grep -nE '(error|Error|warning):|\*\*\*|No space left' "$log" | head -n 20 >&2
 	die "building the $variant kernel failed (first errors above, all of it in $log)"
 fi
-if [[ $variant = @(patched|debug|kcsan) ]] && grep -qE ': warning: ' "$log"; then
+if { [ "$variant" = patched ] || has_checkers "$variant"; } && grep -qE ': warning: ' "$log"; then
 	grep -E ': warning: ' "$log" >&2
 	die "the compiler warned (above): the series must build without warnings"
 fi

@@ -180,6 +180,9 @@ prune_trees() {
 	kgit -C "$1" worktree prune
 }
 
+# has_checkers VARIANT: is that a kernel with checkers of its own?
+has_checkers() { [[ $1 = @(debug|kcsan) ]]; }
+
 # helpers DIR: what the demonstrations take into the guest, in DIR: programs of
 # the selftests, and what the scripts share.
 helpers() {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # stress.sh: the stress test in a guest, for DURATION seconds from SEED, and then a
-# look at the filesystems that it has left.  VARIANT is patched or debug.
+# look at the filesystems that it has left.  VARIANT is patched, debug or kcsan.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -13,7 +13,7 @@ variant=${VARIANT:-patched}
 [[ $seed =~ ^[0-9]+$ ]] || die "SEED is a number, not '$seed'"
 out=$build/stress
 memory=2G
-[ "$variant" != debug ] || memory=4G
+! has_checkers "$variant" || memory=4G
 mkdir -p "$out/share"
 
 make -s -C "$repo/$selftests" KSFT="$patched/tools/testing/selftests" \
