@@ -358,7 +358,8 @@ TEST_F(fail_nth, buffer_is_updated_or_no_pin_is_left)
 	};
 
 	EXPECT_EQ(0, fail_each(&self->w, &f));
-	EXPECT_LE(3, self->w.failed);
+	/* Of those of a kernel with its checkers, fewer are missed. */
+	EXPECT_LE(getenv("LL_SLOW") ? 3 : 4, self->w.failed);
 }
 
 /*
