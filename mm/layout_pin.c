@@ -612,8 +612,8 @@ EXPORT_SYMBOL_GPL(__pin_user_pages_leased);
  *
  * What is dirty are entries, and those are already.  So this is
  * unpin_user_page_range_dirty_lock() without the lock.  Each page of FS-DAX is
- * a folio of its own, and those who wait for one are counted: other than in
- * __put_devmap_managed_folio_refs(), none is looked for where there is none.
+ * a folio of its own.  Unlike __put_devmap_managed_folio_refs() this looks for
+ * waiters only if there are any, since those who wait for FS-DAX are counted.
  *
  * Context: Any.
  * Return: false if these pages are not FS-DAX, and have to be unpinned as usual.
